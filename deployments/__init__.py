@@ -1,0 +1,1 @@
+"""The Ray Serve graph and its HTTP API: the only importer of Ray, FastAPI and Starlette."""

@@ -1,0 +1,1 @@
+"""Segment Anything as a library: numpy and a runtime. Knows neither Ray nor HTTP."""

@@ -1,0 +1,1 @@
+"""The runtimes behind `EncoderBackend` and `DecoderBackend`. Importing this package imports none of them."""

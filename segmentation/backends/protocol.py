@@ -1,0 +1,77 @@
+"""What every runtime offers: pictures to embeddings, an embedding and prompts to masks. Stateless; knows no frames.
+
+Implementations: `segmentation.backends.onnx` and `segmentation.backends.pytorch`. Calls block and are safe from several
+threads.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.models import Architecture
+from segmentation.types import DecodedMasks, PromptTokens
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeInfo:
+    """What really runs, asked of the loaded session and not of the wish.
+
+    backend: "onnx" or "pytorch".
+    device: "cuda" or "cpu".
+    providers: ONNX Runtime's execution providers of the session, in order; empty for PyTorch.
+    precision: of the weights and arithmetic, "fp32" unless a variant was loaded.
+    """
+
+    backend: str
+    device: str
+    providers: tuple[str, ...]
+    precision: str
+
+
+class EncoderBackend(Protocol):
+    """The image encoder of one model."""
+
+    architecture: Architecture
+    runtime: RuntimeInfo
+
+    def encode(self, images: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Image embeddings.
+
+        Args:
+            images: uint8 [B, S, S, 3], RGB, S the model's input side; each picture at the top left.
+            sizes: int64 [B, 2], (height, width) of each picture in the input frame; pixels beyond it are ignored.
+
+        Returns:
+            float32 [B, C, h, w]. Each picture's embedding does not depend on the others.
+        """
+        ...
+
+
+class DecoderBackend(Protocol):
+    """The prompt encoder and mask decoder of one model; holds no encoder weights."""
+
+    architecture: Architecture
+    runtime: RuntimeInfo
+
+    def decode(
+        self,
+        embedding: NDArray[np.float32],
+        tokens: PromptTokens,
+        *,
+        multimask: bool = True,
+        min_iou: float = -np.inf,
+    ) -> DecodedMasks:
+        """Masks of a batch of prompts on one picture.
+
+        Args:
+            embedding: float32 [C, h, w] (a read-only view is fine).
+            tokens: the prompts, in the input frame.
+            multimask: True for the decoder's three masks per prompt, False for SAM's single mask (its index 0).
+            min_iou: the gate: logits are computed only for masks whose predicted IoU is strictly above it.
+
+        Raises:
+            NumericalError: a predicted IoU or a logit is not finite.
+        """
+        ...
