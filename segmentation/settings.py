@@ -1,0 +1,176 @@
+"""The server's settings: one frozen value, resolved once from the environment, then `args:` in the YAML, then defaults.
+
+Knows no runtime and reads no environment by itself: the mapping is passed in. Nothing below this file reads one either.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from segmentation.errors import ConfigurationError
+from segmentation.models import PROJECT_ROOT
+
+PREFIX = "SAM_"
+BACKENDS = ("pytorch", "onnx", "auto")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "auto")
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _setting(default: object, meaning: str, *, choices: tuple[str, ...] = (), minimum: float | None = None) -> Any:
+    return field(default=default, metadata={"meaning": meaning, "choices": choices, "minimum": minimum})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, by its name without `SAM_` in lower case. Paths are absolute once resolved."""
+
+    backend: str = _setting(
+        "auto",
+        "`onnx` needs the converted pair. `pytorch` needs torch and downloads a missing checkpoint. `auto` takes a "
+        "whole ONNX pair, else torch and the checkpoint, else torch and a download",
+        choices=BACKENDS,
+    )
+    model_type: str = _setting("vit_h", "`vit_h`, `vit_l`, `vit_b`, `demo`, or a name you added to the manifest")
+    use_gpu: bool = _setting(True, "use a GPU if the cluster has one; the CPU otherwise")
+    performance_mode: bool = _setting(False, "automatic masks default to the faster, coarser profile")
+    model_dir: Path = _setting(Path("model"), "folder of checkpoints (and of a `manifest.toml` of your own)")
+    onnx_dir: Path = _setting(Path("model/onnx"), "folder of converted ONNX pairs")
+    precision: str = _setting(
+        "fp32", "of the image encoder; `auto` takes the fastest that is there", choices=PRECISIONS
+    )
+    max_body_mb: float = _setting(50.0, "largest request body, in MB (1,000,000 bytes)", minimum=0.001)
+    max_megapixels: float = _setting(64.0, "largest picture, in millions of pixels", minimum=0.000001)
+    max_prompts: int = _setting(64, "prompts in one request", minimum=1)
+    max_points_per_side: int = _setting(64, "side of the point grid of automatic masks", minimum=1)
+    max_crop_layers: int = _setting(3, "crop layers of automatic masks", minimum=0)
+    max_queue: int = _setting(64, "requests admitted at once; more are answered 503", minimum=1)
+    prompt_timeout_s: float = _setting(120.0, "deadline of a prompt request, in seconds", minimum=0.001)
+    auto_timeout_s: float = _setting(1800.0, "deadline of an automatic-mask request, in seconds", minimum=0.001)
+    encoder_replicas: int = _setting(0, "`ImageEncoder` replicas; 0 sizes them from the cluster", minimum=0)
+    decoder_replicas: int = _setting(0, "`PromptDecoder` replicas; 0 sizes them from the cluster", minimum=0)
+    grid_replicas: int = _setting(0, "`MaskGridGenerator` replicas; 0 sizes them from the cluster", minimum=0)
+    encoder_gpus: float = _setting(
+        0.0,
+        "GPUs each `ImageEncoder` replica asks for, also before a GPU node has joined; 0 asks for one where the "
+        "cluster shows one",
+        minimum=0,
+    )
+    decoder_gpus: float = _setting(
+        0.0, "GPUs each `PromptDecoder` and `MaskGridGenerator` replica asks for; 0 keeps them on CPUs", minimum=0
+    )
+    threads: int = _setting(0, "CPU threads of each replica's runtime; 0 sizes them from the cluster", minimum=0)
+    encoder_batch: int = _setting(4, "pictures encoded together at most", minimum=1)
+    decoder_batch: int = _setting(64, "prompts decoded together at most", minimum=1)
+    embedding_cache_mb: float = _setting(
+        512.0, "embeddings and pictures each `ImageEncoder` replica keeps, in MB (1,000,000 bytes)", minimum=0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings with where each came from.
+
+    sources: setting name -> "environment", "args" or "default".
+    lines: one line for the log per setting that is not at its default.
+    warnings: one line per variable that looks like a setting and is none.
+    """
+
+    settings: Settings
+    sources: dict[str, str]
+    lines: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def resolve(environ: Mapping[str, str], args: Mapping[str, object] | None = None) -> Resolved:
+    """Settings from the environment, over `args`, over the defaults.
+
+    An empty variable, and an `args` key without a value, count as not set. Relative paths are relative to the project
+    root.
+
+    Raises:
+        ConfigurationError: an unknown `args` key, or a value that can't be; names the setting and what is allowed.
+    """
+    args = args or {}
+    known = {setting.name: setting for setting in fields(Settings)}
+    if unknown := sorted(set(args) - set(known)):
+        raise ConfigurationError(f"unknown setting {unknown[0]!r} in args; known are {', '.join(known)}")
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    lines: list[str] = []
+    for name, setting in known.items():
+        given = [
+            (source, text)
+            for source, text in (("environment", environ.get(variable(name))), ("args", args.get(name)))
+            if text is not None and text != ""
+        ]
+        parsed = [(source, _parse(setting, text, source)) for source, text in given]
+        source, value = parsed[0] if parsed else ("default", setting.default)
+        values[name] = PROJECT_ROOT / value if isinstance(value, Path) else value
+        sources[name] = source
+        if parsed:
+            over = "".join(f", over {other} {_show(lost)}" for other, lost in parsed[1:])
+            lines.append(f"{name}={_show(value)} ({source}{over})")
+    variables = {variable(name) for name in known}
+    strangers = sorted(key for key in environ if key.startswith(PREFIX) and key not in variables)
+    warnings = tuple(f"{key} is set but is no setting of this server; see docs/configuration.md" for key in strangers)
+    return Resolved(Settings(**values), sources, tuple(lines), warnings)
+
+
+def documented() -> list[tuple[str, str, str, str]]:
+    """(variable, values, default, meaning) of every setting, as `docs/configuration.md` shows them."""
+    rows = []
+    for setting in fields(Settings):
+        choices = setting.metadata["choices"]
+        values = " ".join(f"`{choice}`" for choice in choices) or _KINDS[_kind(setting)]
+        rows.append((f"`{variable(setting.name)}`", values, f"`{_show(setting.default)}`", setting.metadata["meaning"]))
+    return rows
+
+
+_KINDS = {"bool": "true or false", "int": "whole number", "float": "number", "Path": "path", "str": "name"}
+
+
+def _kind(setting: "Field[Any]") -> str:
+    return setting.type if isinstance(setting.type, str) else setting.type.__name__
+
+
+def _parse(setting: "Field[Any]", given: object, source: str) -> Any:
+    where = variable(setting.name) if source == "environment" else f"{setting.name} in args"
+    kind = _kind(setting)
+    text = str(given).strip()
+    if kind == "bool":
+        if text.lower() not in _BOOLEANS:
+            raise ConfigurationError(f"{where} is {text!r}; say true or false")
+        return _BOOLEANS[text.lower()]
+    if kind in {"int", "float"}:
+        return _number(text, kind, setting.metadata["minimum"], where)
+    if setting.metadata["choices"] and text.lower() not in setting.metadata["choices"]:
+        raise ConfigurationError(f"{where} is {text!r}; choose one of {', '.join(setting.metadata['choices'])}")
+    if kind == "Path":
+        return Path(text).expanduser()
+    return text.lower() if setting.metadata["choices"] else text
+
+
+def _number(text: str, kind: str, minimum: float, where: str) -> float:
+    try:
+        value = int(text) if kind == "int" else float(text)
+    except ValueError:
+        raise ConfigurationError(f"{where} is {text!r}; say a {_KINDS[kind]}") from None
+    if not math.isfinite(value) or value < minimum:
+        raise ConfigurationError(f"{where} is {text}; it must be at least {_show(minimum)}")
+    return value
+
+
+def _show(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)

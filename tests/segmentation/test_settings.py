@@ -1,0 +1,93 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from segmentation.errors import ConfigurationError
+from segmentation.models import PROJECT_ROOT
+from segmentation.settings import Settings, documented, resolve
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    settings = resolve({}).settings
+    assert (settings.backend, settings.model_type, settings.precision) == ("auto", "vit_h", "fp32")
+    assert settings.use_gpu is True
+    assert settings.performance_mode is False
+    assert settings.model_dir == PROJECT_ROOT / "model"
+    assert settings.onnx_dir == PROJECT_ROOT / "model" / "onnx"
+    assert (settings.max_body_mb, settings.max_megapixels) == (50, 64)
+    assert (settings.max_prompts, settings.max_points_per_side, settings.max_crop_layers) == (64, 64, 3)
+    assert (settings.max_queue, settings.prompt_timeout_s, settings.auto_timeout_s) == (64, 120, 1800)
+
+
+def test_environment_wins_over_args_and_says_so() -> None:
+    resolved = resolve({"SAM_MODEL_TYPE": "demo", "SAM_MAX_QUEUE": "7"}, {"model_type": "vit_h", "max_prompts": 9})
+    assert resolved.settings.model_type == "demo"
+    assert resolved.settings.max_prompts == 9
+    assert resolved.sources["model_type"] == "environment"
+    assert resolved.sources["max_prompts"] == "args"
+    assert resolved.sources["backend"] == "default"
+    assert resolved.lines == (
+        "model_type=demo (environment, over args vit_h)",
+        "max_prompts=9 (args)",
+        "max_queue=7 (environment)",
+    )
+
+
+def test_empty_is_unset() -> None:
+    resolved = resolve({"SAM_MODEL_TYPE": "", "SAM_BACKEND": ""}, {"model_type": None, "backend": "onnx"})
+    assert resolved.settings.model_type == "vit_h"
+    assert resolved.settings.backend == "onnx"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("true", True), ("TRUE", True), ("1", True), ("Yes", True), ("false", False), ("0", False), ("NO", False)],
+)
+def test_booleans_in_any_case(text: str, value: bool) -> None:
+    assert resolve({"SAM_USE_GPU": text}).settings.use_gpu is value
+    assert resolve({}, {"use_gpu": text}).settings.use_gpu is value
+
+
+def test_yaml_booleans_and_numbers_are_taken_as_they_are() -> None:
+    settings = resolve({}, {"use_gpu": False, "max_body_mb": 12, "threads": 2}).settings
+    assert (settings.use_gpu, settings.max_body_mb, settings.threads) == (False, 12.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("environ", "args", "says"),
+    [
+        ({}, {"modle_type": "demo"}, "unknown setting 'modle_type' in args"),
+        ({"SAM_USE_GPU": "maybe"}, {}, "SAM_USE_GPU is 'maybe'; say true or false"),
+        ({"SAM_BACKEND": "tensorflow"}, {}, "choose one of pytorch, onnx, auto"),
+        ({"SAM_MAX_PROMPTS": "0"}, {}, "SAM_MAX_PROMPTS is 0; it must be at least 1"),
+        ({"SAM_MAX_PROMPTS": "6.5"}, {}, "say a whole number"),
+        ({"SAM_MAX_BODY_MB": "nan"}, {}, "it must be at least"),
+        ({"SAM_PROMPT_TIMEOUT_S": "inf"}, {}, "it must be at least"),
+        ({}, {"max_queue": "many"}, "max_queue in args is 'many'; say a whole number"),
+        ({"SAM_MODEL_TYPE": "demo"}, {"use_gpu": 3}, "use_gpu in args is '3'"),
+    ],
+)
+def test_bad_values_stop_the_start(environ: dict[str, str], args: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(says)):
+        resolve(environ, args)
+
+
+def test_unknown_variable_warns() -> None:
+    resolved = resolve({"SAM_MODEL": "demo", "SAMBA": "x"})
+    assert len(resolved.warnings) == 1
+    assert "SAM_MODEL is set but is no setting" in resolved.warnings[0]
+
+
+def test_relative_paths_are_under_the_project_and_absolute_ones_stay(tmp_path: Path) -> None:
+    settings = resolve({"SAM_MODEL_DIR": str(tmp_path), "SAM_ONNX_DIR": "elsewhere/onnx"}).settings
+    assert settings.model_dir == tmp_path
+    assert settings.onnx_dir == PROJECT_ROOT / "elsewhere" / "onnx"
+
+
+def test_the_document_lists_every_setting_as_the_code_has_it() -> None:
+    text = (PROJECT_ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = [tuple(cell.strip() for cell in line.strip("| \n").split(" | ")) for line in text.splitlines()]
+    settings = [row for row in rows if len(row) == 4 and row[0].startswith("`SAM_")]
+    assert settings == documented()
+    assert len(settings) == len(Settings.__dataclass_fields__)
