@@ -1,0 +1,48 @@
+# The commands of the project. `make` lists them.
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIG ?= config/serve.yaml
+comma := ,
+
+# What a server needs: ONNX Runtime for the CPU or the GPU, and torch unless the model is `demo`, which comes converted.
+EXTRAS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)$(if $(filter demo,$(SAM_MODEL_TYPE)),,$(comma)pytorch)
+
+.PHONY: help serve preflight install test lint types lock
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+serve: install  ## run the server on http://127.0.0.1:5000 (SAM_MODEL_TYPE=demo needs no download)
+	@$(BIN)/python -m segmentation.preflight --config $(CONFIG)
+	$(BIN)/serve run --address local $(CONFIG)
+
+preflight: install  ## say what the server would run, without starting it
+	@$(BIN)/python -m segmentation.preflight --config $(CONFIG) --no-download
+
+install:  ## set up .venv for the server (EXTRAS=cpu|gpu[,pytorch])
+	@scripts/install $(subst $(comma),-,$(EXTRAS))
+
+test: lint types  ## lint, types and every test
+	$(BIN)/python -m pytest
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: dev
+	$(BIN)/mypy
+
+.PHONY: dev
+dev:  ## set up .venv for work on the project
+	@scripts/install dev
+
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	--custom-compile-command "make lock" --upgrade
+
+lock:  ## renew the pinned, hashed requirements (needs uv)
+	$(LOCK) --extra cpu pyproject.toml -o requirements/cpu.txt
+	$(LOCK) --extra gpu pyproject.toml -o requirements/gpu.txt
+	$(LOCK) --extra cpu --extra pytorch pyproject.toml -o requirements/cpu-pytorch.txt
+	$(LOCK) --extra gpu --extra pytorch pyproject.toml -o requirements/gpu-pytorch.txt
+	$(LOCK) --extra cpu --extra pytorch --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) requirements/uv.in -o requirements/uv.txt
