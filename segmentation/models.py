@@ -5,10 +5,12 @@ Knows nothing of runtimes: it says what a model is, not how it runs.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from segmentation.errors import ConfigurationError
 
@@ -16,6 +18,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = PROJECT_ROOT / "model" / "manifest.toml"
 
 T = TypeVar("T")
+Count = Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,26 @@ class Architecture:
     `pixel_std` are per RGB channel, in levels of 0 to 255.
     """
 
-    image_size: int
-    embed_dim: int
-    depth: int
-    num_heads: int
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    image_size: Count
+    embed_dim: Count
+    depth: Count
+    num_heads: Count
     global_attn_indexes: tuple[int, ...]
-    window_size: int = 14
-    patch_size: int = 16
-    prompt_embed_dim: int = 256
+    window_size: Count = 14
+    patch_size: Count = 16
+    prompt_embed_dim: Count = 256
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+    def __post_init__(self) -> None:
+        if self.image_size % self.patch_size:
+            raise ValueError("image_size must be a multiple of patch_size")
+        if self.embed_dim % self.num_heads or self.prompt_embed_dim % 16:
+            raise ValueError("embed_dim must be a multiple of num_heads, and prompt_embed_dim of 16")
+        if any(not 0 <= index < self.depth for index in self.global_attn_indexes):
+            raise ValueError("global_attn_indexes are block numbers from 0 to depth - 1")
 
     @cached_property
     def embedding_side(self) -> int:
@@ -55,14 +68,19 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One entry of the registry: an architecture and the checkpoint file that fills it."""
+    """One entry of the registry: an architecture and the checkpoint file that fills it.
 
-    name: str
+    file: its name in the model folder. url, bytes (its size), sha256 and licence: as far as the manifest knows them.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     architecture: Architecture
-    file: str
-    url: str | None = None
-    bytes: int | None = None
-    sha256: str | None = None
+    file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    bytes: Count | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     licence: str | None = None
 
 
@@ -80,10 +98,10 @@ def load_manifest(*paths: Path) -> dict[str, ModelSpec]:
         if index and not path.is_file():
             continue
         document = _read(path)
-        for name, table in document.get("architectures", {}).items():
+        for name, table in _tables(document, "architectures", path).items():
             _refuse_second(name, architectures, path)
             architectures[name] = _build(Architecture, table, f"architectures.{name}", path)
-        for name, table in document.get("models", {}).items():
+        for name, table in _tables(document, "models", path).items():
             _refuse_second(name, models, path)
             models[name] = _model(name, table, architectures, path)
     return models
@@ -99,6 +117,13 @@ def find_model(name: str, models: Mapping[str, ModelSpec]) -> ModelSpec:
         return models[name]
     except KeyError:
         raise ConfigurationError(f"unknown model type {name!r}; the manifest has {', '.join(sorted(models))}") from None
+
+
+def _tables(document: dict[str, Any], key: str, path: Path) -> dict[str, dict[str, Any]]:
+    tables = document.get(key, {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigurationError(f"{path.name}: {key} must hold a table for each name, as [{key}.my_name]")
+    return tables
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -118,20 +143,15 @@ def _model(name: str, table: dict[str, Any], architectures: Mapping[str, Archite
     if not isinstance(architecture, str) or architecture not in architectures:
         known = ", ".join(sorted(architectures))
         raise ConfigurationError(f"models.{name} in {path.name}: architecture must be one of {known}")
-    spec = _build(
+    return _build(
         ModelSpec, {**table, "name": name, "architecture": architectures[architecture]}, f"models.{name}", path
     )
-    if Path(spec.file).name != spec.file:
-        raise ConfigurationError(f"models.{name} in {path.name}: file is a name in the model folder, not a path")
-    return spec
 
 
 def _build(kind: type[T], table: dict[str, Any], entry: str, path: Path) -> T:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(table) - known):
-        raise ConfigurationError(f"{entry} in {path.name}: unknown key {unknown[0]!r}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     try:
-        return kind(**values)
-    except TypeError as error:
-        raise ConfigurationError(f"{entry} in {path.name}: {error}") from error
+        return TypeAdapter(kind).validate_python(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join([entry, *map(str, first["loc"])])
+        raise ConfigurationError(f"{where} in {path.name}: {first['msg']}") from error
