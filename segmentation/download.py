@@ -102,7 +102,7 @@ def fetch(
             failures = 1 if reached >= best + CHUNK else failures + 1
             best = max(best, reached)
             if failures > len(retry_waits_s):
-                raise DownloadError(f"{error}, after {failures} attempts") from error
+                raise DownloadError(f"{error}; attempts without progress: {failures}") from error
             wait = retry_waits_s[failures - 1]
             logger.warning("download of %s interrupted: %s; again in %g s", name, error, wait)
             time.sleep(wait)

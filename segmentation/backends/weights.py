@@ -32,9 +32,10 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     try:
         with path.open("rb") as file:
             is_zip = file.read(4) == b"PK\x03\x04"
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except OSError as error:
         raise ModelFileError(f"can't read {path}: {error.strerror or error}") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         raise ModelFileError(
             f"{path} is not a PyTorch checkpoint, or holds objects other than tensors, which are not loaded; "
