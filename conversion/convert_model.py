@@ -1,0 +1,45 @@
+"""Finds or downloads a model's checkpoint and converts it to the ONNX pair that the server runs.
+
+    python -m conversion.convert_model [--model-type vit_h|vit_l|vit_b|demo|NAME] [--precision P] [--force]
+
+Exit status as `conversion.convert_to_onnx`.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from conversion.convert_to_onnx import add_common_arguments, convert, find_pair, model_spec, run
+from segmentation.checkpoints import ensure_checkpoint, find_checkpoint
+from segmentation.models import ModelSpec
+from segmentation.settings import resolve
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m conversion.convert_model", description=__doc__.splitlines()[0])
+    add_common_arguments(parser)
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+    def work() -> None:
+        settings = resolve(os.environ).settings
+        spec = model_spec(settings, options.model_type)
+        if not options.force and _is_converted(spec, settings.model_dir, settings.onnx_dir, options.precision):
+            print(f"{spec.name} is converted in {settings.onnx_dir}; nothing to do (--force converts again)")
+            return
+        checkpoint = ensure_checkpoint(spec, settings.model_dir)
+        convert(checkpoint, spec, settings.onnx_dir, precision=options.precision, force=options.force)
+
+    return run(work)
+
+
+def _is_converted(spec: ModelSpec, model_dir: Path, onnx_dir: Path, precision: str) -> bool:
+    """Whether a whole pair is there and there is no checkpoint to compare it with: then none is downloaded for it."""
+    return find_checkpoint(spec, model_dir) is None and find_pair(onnx_dir, spec, precision) is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

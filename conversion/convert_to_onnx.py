@@ -1,0 +1,154 @@
+"""Converts a checkpoint file to the ONNX pair that the server runs, and checks it against PyTorch.
+
+    python -m conversion.convert_to_onnx --checkpoint FILE --model-type T [--output-dir DIR] [--precision P] [--force]
+
+Exit status: 0 when the pair is in place, 1 when it differs from PyTorch, 2 when the input can't be converted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from conversion.pair import Source, write_pair
+from conversion.reference import build_reference
+from conversion.verify import TOLERANCE, Finding, compare
+from segmentation.backends.onnx_files import OnnxPair, verify_pair
+from segmentation.backends.select import models_of
+from segmentation.backends.weights import load_state_dict
+from segmentation.checkpoints import sha256_file
+from segmentation.errors import ConfigurationError, ModelFileError
+from segmentation.models import ModelSpec, find_model
+from segmentation.settings import Settings, resolve
+
+PRECISIONS = ("fp32",)
+"""What can be converted to."""
+
+Say = Callable[[str], None]
+
+
+class ParityError(Exception):
+    """The converted model does not compute what PyTorch computes."""
+
+
+def convert(
+    checkpoint: Path,
+    spec: ModelSpec,
+    onnx_dir: Path,
+    *,
+    precision: str = "fp32",
+    force: bool = False,
+    say: Say = print,
+    compare: Callable[..., Iterable[Finding]] = compare,
+) -> None:
+    """Makes the pair of a checkpoint, unless a whole one of the same checkpoint is there.
+
+    Args:
+        checkpoint: a file that `torch.save` wrote.
+        spec: the model type that the pair will be.
+        onnx_dir: where to.
+        precision: of the encoder.
+        force: convert even if the pair is there.
+        say: takes each line of the report.
+        compare: how the finished pair is held to the reference, as `conversion.verify.compare`.
+
+    Raises:
+        ConfigurationError: the checkpoint can't be converted, or a pair of another checkpoint is there.
+        ParityError: an error is above the tolerance; nothing was put in place.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigurationError(f"--precision {precision} can't be converted to; choose {', '.join(PRECISIONS)}")
+    if not checkpoint.is_file():
+        raise ModelFileError(f"{checkpoint} is missing")
+    source = sha256_file(checkpoint)
+    if not force and (pair := find_pair(onnx_dir, spec, precision)):
+        refuse_other_source(pair, source)
+        say(
+            f"{pair.encoder} and {pair.decoder.name} are whole and of this checkpoint; nothing to do "
+            "(--force converts again)"
+        )
+        return
+    state = load_state_dict(checkpoint)
+    sam = build_reference(spec.architecture, state, checkpoint)
+    say(f"converting {checkpoint} ({spec.name})")
+
+    def check(encoder: Path, decoder: Path) -> None:
+        say(f"comparing with PyTorch, limit {TOLERANCE:g}")
+        failed = 0
+        for finding in compare(encoder, decoder, sam, spec.architecture, threads=os.cpu_count() or 1):
+            say(f"  {finding.error:.1e} {'' if finding.passed else 'TOO LARGE '}{finding.what}")
+            failed += not finding.passed
+        if failed:
+            raise ParityError(
+                f"{failed} errors are above {TOLERANCE:g}: the converted model is wrong and was discarded"
+            )
+
+    for path in write_pair(spec, Source(state, source), onnx_dir, check, precision=precision):
+        say(f"wrote {path}")
+
+
+def find_pair(onnx_dir: Path, spec: ModelSpec, precision: str) -> OnnxPair | None:
+    """The pair if it is there and whole."""
+    try:
+        return verify_pair(onnx_dir, spec, precision)
+    except ModelFileError:
+        return None
+
+
+def refuse_other_source(pair: OnnxPair, source: str) -> None:
+    """Raises ConfigurationError when a pair is not of the checkpoint with that SHA-256."""
+    if pair.encoder_metadata["source_sha256"] != source:
+        raise ConfigurationError(f"{pair.encoder} comes from another checkpoint; --force replaces it and the decoder")
+
+
+def run(work: Callable[[], None]) -> int:
+    """Runs a command's work; its errors become one line and an exit status."""
+    try:
+        work()
+    except ConfigurationError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 2
+    except ParityError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: can't write: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing was changed", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m conversion.convert_to_onnx", description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the file to convert")
+    add_common_arguments(parser)
+    parser.add_argument("--output-dir", type=Path, help="folder of the pair (default: SAM_ONNX_DIR or model/onnx)")
+    options = parser.parse_args(argv)
+
+    def work() -> None:
+        settings = resolve(os.environ).settings
+        spec = model_spec(settings, options.model_type)
+        onnx_dir = options.output_dir or settings.onnx_dir
+        convert(options.checkpoint, spec, onnx_dir, precision=options.precision, force=options.force)
+
+    return run(work)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """What both commands take."""
+    parser.add_argument("--model-type", help="a name in the manifest (default: SAM_MODEL_TYPE or vit_h)")
+    parser.add_argument("--precision", default="fp32", help="of the encoder: fp32")
+    parser.add_argument("--force", action="store_true", help="replace a pair that is there")
+
+
+def model_spec(settings: Settings, model_type: str | None) -> ModelSpec:
+    """The model that was asked for, or else the settings'."""
+    return find_model(model_type or settings.model_type, models_of(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The reference: `segment_anything` models with a checkpoint's weights."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from segment_anything.modeling import Sam
+
+from segmentation.backends.sam_module import build_sam
+from segmentation.backends.select import models_of
+from segmentation.backends.weights import load_into, load_state_dict
+from segmentation.checkpoints import ensure_checkpoint
+from segmentation.models import Architecture, find_model
+from segmentation.settings import resolve
+
+
+def build_reference(architecture: Architecture, state: Mapping[str, torch.Tensor], source: Path) -> Sam:
+    """The model with these weights, float32, in eval mode.
+
+    Raises:
+        ModelFileError: the weights are of another architecture; `source` is what it calls them.
+    """
+    with torch.device("meta"):  # leaves out the random initialisation, which takes longer than all the rest
+        sam = build_sam(architecture)
+    sam = sam.to_empty(device="cpu")
+    sam.pixel_mean.copy_(torch.tensor(architecture.pixel_mean).view(-1, 1, 1))
+    sam.pixel_std.copy_(torch.tensor(architecture.pixel_std).view(-1, 1, 1))
+    load_into(sam, state, source=str(source))
+    return sam.requires_grad_(False)
+
+
+def load_sam(model_type: str) -> Sam:
+    """As `conversion.load_sam`."""
+    settings = resolve(os.environ).settings
+    spec = find_model(model_type, models_of(settings))
+    checkpoint = ensure_checkpoint(spec, settings.model_dir)
+    return build_reference(spec.architecture, load_state_dict(checkpoint), checkpoint)

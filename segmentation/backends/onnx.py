@@ -1,0 +1,156 @@
+"""The ONNX Runtime backend: runs the pair that `conversion/` writes. Needs onnxruntime and numpy, no torch.
+
+Opens files that `onnx_files.verify_pair` found whole; does not verify them again.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from segmentation.backends.protocol import RuntimeInfo
+from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
+from segmentation.models import Architecture
+from segmentation.types import DecodedMasks, PromptTokens
+
+PROMPTS_PER_RUN = 16
+"""Of the decoder on a CPU: more fall out of the cache, fewer share less of the picture's own work."""
+
+_MULTIMASK_IDS = np.array([1, 2, 3], np.int64)
+_SINGLE_MASK_ID = np.array([0], np.int64)
+
+
+class OnnxEncoder:
+    """The image encoder on ONNX Runtime.
+
+    Args:
+        path: the encoder's ONNX file.
+        architecture: of the model in it.
+        device: "cpu" or "cuda".
+        threads: CPU threads of one call.
+        precision: of the file, for `runtime`.
+
+    Raises:
+        ConfigurationError: the device can't be used.
+        ModelFileError: ONNX Runtime can't load the file.
+    """
+
+    def __init__(
+        self, path: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1, precision: str = "fp32"
+    ) -> None:
+        self.architecture = architecture
+        self._session = _open_session(path, device, threads)
+        self.runtime = _runtime_info(self._session, precision)
+
+    def encode(self, images: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Image embeddings, as `EncoderBackend.encode` describes.
+
+        On a CPU one picture runs at a time: a batch would only need more memory, and alone each picture's embedding is
+        the same to the last bit.
+
+        Raises:
+            NumericalError: an embedding is not finite.
+        """
+        step = len(images) if self.runtime.device == "cuda" else 1
+        parts = [
+            self._session.run(None, {"images": images[at : at + step], "sizes": sizes[at : at + step]})[0]
+            for at in range(0, len(images), max(step, 1))
+        ]
+        if not parts:
+            return np.zeros((0, *self.architecture.embedding_shape), np.float32)
+        embeddings: NDArray[np.float32] = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        _check_finite(embeddings, "an image embedding")
+        return embeddings
+
+
+class OnnxDecoder:
+    """The prompt encoder and mask decoder on ONNX Runtime; arguments and errors as `OnnxEncoder`."""
+
+    def __init__(self, path: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1) -> None:
+        self.architecture = architecture
+        self._session = _open_session(path, device, threads)
+        self.runtime = _runtime_info(self._session, "fp32")
+        side = architecture.low_res_side
+        self._no_mask = {
+            "mask_input": np.zeros((1, 1, side, side), np.float32),
+            "has_mask_input": np.zeros(1, np.bool_),
+        }
+
+    def decode(
+        self,
+        embedding: NDArray[np.float32],
+        tokens: PromptTokens,
+        *,
+        multimask: bool = True,
+        min_iou: float = -np.inf,
+    ) -> DecodedMasks:
+        """Masks of a batch of prompts, as `DecoderBackend.decode` describes."""
+        mask_ids = _MULTIMASK_IDS if multimask else _SINGLE_MASK_ID
+        shared = {
+            "image_embedding": embedding[None],
+            "mask_ids": mask_ids,
+            "min_iou": np.asarray(min_iou, np.float32),
+        }
+        step = len(tokens) if self.runtime.device == "cuda" else PROMPTS_PER_RUN
+        side = self.architecture.low_res_side
+        predicted_iou = np.empty((len(tokens), len(mask_ids)), np.float32)
+        index: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
+        logits: list[NDArray[np.float32]] = []
+        for start in range(0, len(tokens), max(step, 1)):
+            part = slice(start, start + step)
+            prompts = {"point_coords": tokens.coords[part], "point_labels": tokens.labels[part]}
+            iou, kept, masks = self._session.run(None, {**shared, **prompts, **self._masks(tokens, part)})
+            _check_finite(iou, "a predicted IoU")
+            _check_finite(masks, "a mask's logits")
+            predicted_iou[part] = iou
+            index.append(kept + np.array([start, 0]))
+            logits.append(masks)
+        if len(logits) != 1:
+            logits = [np.concatenate([np.zeros((0, side, side), np.float32), *logits])]
+        return DecodedMasks(predicted_iou, np.concatenate(index), logits[0])
+
+    def _masks(self, tokens: PromptTokens, part: slice) -> dict[str, NDArray[np.generic]]:
+        if tokens.mask_input is None:
+            return self._no_mask
+        masks = tokens.mask_input[part, None]
+        return {"mask_input": masks, "has_mask_input": np.ones(len(masks), np.bool_)}
+
+
+def _open_session(path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Idle replicas share cores with busy ones: waiting threads sleep.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    if device == "cuda":
+        onnxruntime.preload_dlls()
+        # Grow by what is asked for, not by powers of two: encoders ask for gigabytes.
+        cuda = {"arena_extend_strategy": "kSameAsRequested"}
+        providers = [("CUDAExecutionProvider", cuda), ("CPUExecutionProvider", {})]
+    else:
+        providers = [("CPUExecutionProvider", {})]
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime's own exceptions have no public base
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelFileError(f"ONNX Runtime can't load {path}: {first_line}") from error
+    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        raise ConfigurationError(
+            "ONNX Runtime can't use the GPU: install the extra 'gpu' (onnxruntime-gpu) instead of 'cpu' and check the "
+            "driver with nvidia-smi, or set SAM_USE_GPU=false"
+        )
+    return session
+
+
+def _runtime_info(session: onnxruntime.InferenceSession, precision: str) -> RuntimeInfo:
+    providers = tuple(session.get_providers())
+    device = "cuda" if "CUDAExecutionProvider" in providers else "cpu"
+    return RuntimeInfo(backend="onnx", device=device, providers=providers, precision=precision)
+
+
+def _check_finite(values: NDArray[np.float32], what: str) -> None:
+    """One pass: a sum is finite only if every term is."""
+    if not np.isfinite(values.sum(dtype=np.float32)):
+        raise NumericalError(f"{what} is not finite: the weights or the runtime are broken")

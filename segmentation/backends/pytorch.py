@@ -1,0 +1,147 @@
+"""The PyTorch backend: the `segment_anything` modules behind the runtime protocol.
+
+The reference that the ONNX backend is held to, and what runs without a conversion. Only this file, `sam_module` and
+`weights` import torch.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segmentation.backends.protocol import RuntimeInfo
+from segmentation.backends.sam_module import build_image_encoder, build_mask_decoder, build_prompt_encoder
+from segmentation.backends.weights import load_into, load_state_dict
+from segmentation.errors import ConfigurationError, NumericalError
+from segmentation.models import Architecture
+from segmentation.types import DecodedMasks, PromptTokens
+
+PROMPTS_PER_RUN = 16
+"""The decoder copies the image embedding for every prompt; this bounds the copies."""
+
+
+class PyTorchEncoder:
+    """The image encoder on PyTorch, in float32 whatever the checkpoint's dtype.
+
+    Args:
+        checkpoint: a verified checkpoint file.
+        architecture: of the model in it.
+        device: "cpu" or "cuda".
+        threads: CPU threads of PyTorch, for the whole process.
+
+    Raises:
+        ConfigurationError: the device can't be used.
+        ModelFileError: the checkpoint is damaged or of another architecture.
+    """
+
+    def __init__(self, checkpoint: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1) -> None:
+        self.architecture = architecture
+        self.runtime = _runtime_info(device, threads)
+        with torch.device("meta"):
+            encoder = build_image_encoder(architecture)
+        encoder = encoder.to_empty(device=device)
+        load_into(encoder, load_state_dict(checkpoint), prefix="image_encoder.", source=str(checkpoint))
+        self._encoder = encoder.eval()
+        self._mean = torch.tensor(architecture.pixel_mean, device=device).view(3, 1, 1)
+        self._std = torch.tensor(architecture.pixel_std, device=device).view(3, 1, 1)
+
+    @torch.inference_mode()
+    def encode(self, images: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Image embeddings, as `EncoderBackend.encode` describes; one picture at a time on a CPU.
+
+        Raises:
+            NumericalError: an embedding is not finite.
+        """
+        step = len(images) if self.runtime.device == "cuda" else 1
+        embeddings = np.empty((len(images), *self.architecture.embedding_shape), np.float32)
+        for start in range(0, len(images), max(step, 1)):
+            part = slice(start, start + step)
+            embeddings[part] = self._encoder(self._preprocess(images[part], sizes[part])).cpu().numpy()
+        if not np.isfinite(embeddings).all():
+            raise NumericalError("an image embedding is not finite: the weights or the runtime are broken")
+        return embeddings
+
+    def _preprocess(self, images: NDArray[np.uint8], sizes: NDArray[np.int64]) -> torch.Tensor:
+        """float32 [B, 3, S, S]: `segment_anything.modeling.Sam.preprocess` of each picture."""
+        pixels = torch.from_numpy(np.array(images)).to(self._mean.device).permute(0, 3, 1, 2)
+        batch = torch.zeros(pixels.shape, device=self._mean.device)
+        for row, picture, (height, width) in zip(batch, pixels, sizes.tolist(), strict=True):
+            row[:, :height, :width] = (picture[:, :height, :width] - self._mean) / self._std
+        return batch
+
+
+class PyTorchDecoder:
+    """The prompt encoder and mask decoder on PyTorch; arguments and errors as `PyTorchEncoder`."""
+
+    def __init__(self, checkpoint: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1) -> None:
+        self.architecture = architecture
+        self.runtime = _runtime_info(device, threads)
+        state = load_state_dict(checkpoint)
+        self._prompt_encoder = build_prompt_encoder(architecture).to(device).eval()
+        load_into(self._prompt_encoder, state, prefix="prompt_encoder.", source=str(checkpoint))
+        self._mask_decoder = build_mask_decoder(architecture).to(device).eval()
+        load_into(self._mask_decoder, state, prefix="mask_decoder.", source=str(checkpoint))
+        self._position = self._prompt_encoder.get_dense_pe().detach()
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        embedding: NDArray[np.float32],
+        tokens: PromptTokens,
+        *,
+        multimask: bool = True,
+        min_iou: float = -np.inf,
+    ) -> DecodedMasks:
+        """Masks of a batch of prompts, as `DecoderBackend.decode` describes."""
+        image = torch.from_numpy(np.array(embedding[None])).to(self._position.device)
+        ious, index, logits = [], [], []
+        for start in range(0, len(tokens), PROMPTS_PER_RUN):
+            masks, iou = self._run(image, tokens, slice(start, start + PROMPTS_PER_RUN), multimask)
+            kept = iou > min_iou
+            ious.append(iou.cpu().numpy())
+            index.append(kept.nonzero().cpu().numpy() + np.array([start, 0]))
+            logits.append(masks[kept].cpu().numpy())
+        count, side = 3 if multimask else 1, self.architecture.low_res_side
+        decoded = DecodedMasks(
+            np.concatenate([np.zeros((0, count), np.float32), *ious]),
+            np.concatenate([np.zeros((0, 2), np.int64), *index]),
+            np.concatenate([np.zeros((0, side, side), np.float32), *logits]),
+        )
+        if not (np.isfinite(decoded.predicted_iou).all() and np.isfinite(decoded.logits).all()):
+            raise NumericalError("a predicted IoU or a mask's logits are not finite: the weights are broken")
+        return decoded
+
+    def _run(
+        self, image: torch.Tensor, tokens: PromptTokens, part: slice, multimask: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logits [B, m, 4h, 4w], predicted IoU [B, m]) of some of the prompts.
+
+        `PromptEncoder.forward` takes points and boxes apart; our tokens hold both, the padding point included, in the
+        order it makes of them, so its parts are called here.
+        """
+        coords = torch.from_numpy(np.array(tokens.coords[part], np.float32)).to(image.device)
+        labels = torch.from_numpy(np.array(tokens.labels[part])).to(image.device)
+        sparse = self._prompt_encoder._embed_points(coords, labels, pad=False)
+        for label in (2, 3):
+            sparse[labels == label] += self._prompt_encoder.point_embeddings[label].weight
+        if tokens.mask_input is None:
+            dense = self._prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(image)
+        else:
+            masks = torch.from_numpy(np.array(tokens.mask_input[part, None], np.float32)).to(image.device)
+            dense = self._prompt_encoder._embed_masks(masks)
+        logits, iou = self._mask_decoder(
+            image_embeddings=image,
+            image_pe=self._position,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+        )
+        return logits, iou
+
+
+def _runtime_info(device: str, threads: int) -> RuntimeInfo:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError("PyTorch can't use the GPU: check nvidia-smi, or set SAM_USE_GPU=false")
+    torch.set_num_threads(threads)
+    return RuntimeInfo(backend="pytorch", device=device, providers=(), precision="fp32")
