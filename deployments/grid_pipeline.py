@@ -1,0 +1,178 @@
+"""Segment everything: crops are encoded, their grids decoded in shards over all grid replicas, and merged.
+
+Knows no HTTP. A shard that a dying replica takes with it is decoded again alone.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.crop_embeddings import CropEmbedding, OpenPicture
+from deployments.messages import GridAnswer, GridShard, Json, ShardAnswer, Spent
+from deployments.peers import Peer, result, through_losses
+from deployments.pictures import Darkroom, ImageSource
+from segmentation.automatic import MAX_POINTS_PER_BATCH, AutomaticParameters, Candidates, Crop, plan_crops
+from segmentation.errors import UnknownImage
+from segmentation.formats import MaskFormat
+from segmentation.types import Size
+
+T = TypeVar("T")
+
+MIN_SHARD_POINTS = 8
+"""Smaller shards would cost more on their way than in the decoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The picture was read: its size (height, width)."""
+
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Points of the grids that were decoded, of all."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The masks in SAM's order, what they cost in replicas, and the seconds spent on reading the picture."""
+
+    masks: tuple[Json, ...]
+    spent: Spent
+    decode_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every run shares.
+
+    grid_replicas: a crop has twice as many shards under way at once, so that none of them idles.
+    crops_in_flight: crops under way at once, so that the encoder finds them in batches.
+    runs: bounds the runs that work at once; each may hold a decoded picture.
+    """
+
+    encoder: Peer
+    grid: Peer
+    darkroom: Darkroom
+    grid_replicas: int
+    crops_in_flight: int
+    runs: asyncio.Semaphore
+
+
+class GridRun:
+    """One picture's automatic masks."""
+
+    def __init__(
+        self, shop: Workshop, source: ImageSource, parameters: AutomaticParameters, mask_format: MaskFormat
+    ) -> None:
+        self._shop = shop
+        self._picture = OpenPicture(source, shop.encoder, shop.darkroom)
+        self._parameters = parameters
+        self._format = mask_format
+        self._spent = Spent()
+
+    async def events(self) -> AsyncGenerator[Started | Progress | Finished, None]:
+        """`Started`, `Progress` after every shard, `Finished`. Closing the iterator cancels what is under way."""
+        waiting = time.perf_counter()
+        async with self._shop.runs:
+            self._spent += Spent(queue_s=time.perf_counter() - waiting)
+            size = await self._picture.size()
+            yield Started(size)
+            crops = plan_crops(size, self._parameters)
+            total = sum(len(crop.points) for crop in crops)
+            decoded: asyncio.Queue[int] = asyncio.Queue()
+            work = asyncio.create_task(self._work(crops, size, decoded.put_nowait))
+            work.add_done_callback(lambda _: decoded.put_nowait(0))
+            try:
+                done = 0
+                while points := await decoded.get():
+                    done += points
+                    yield Progress(done, total)
+                masks = await work
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+            yield Finished(masks, self._spent, self._picture.decode_s)
+
+    async def _work(self, crops: list[Crop], size: Size, report: Callable[[int], None]) -> tuple[Json, ...]:
+        free = asyncio.Semaphore(self._shop.crops_in_flight)
+
+        async def one(crop: Crop) -> Candidates:
+            async with free:
+                return await self._crop(crop, size, report)
+
+        candidates = await gather_or_cancel(one(crop) for crop in crops)
+
+        async def merge() -> GridAnswer:
+            return await result(self._shop.grid.call("merge", candidates, size, self._parameters, self._format))
+
+        answer = await through_losses(merge)
+        self._spent += answer.spent
+        return answer.masks
+
+    async def _crop(self, crop: Crop, size: Size, report: Callable[[int], None]) -> Candidates:
+        embedding = CropEmbedding(lambda again: self._picture.embed(crop, size, surely_gone=again))
+        free = asyncio.Semaphore(2 * self._shop.grid_replicas)
+
+        async def one(points: NDArray[np.float64]) -> Candidates:
+            async with free:
+                answer = await self._shard(embedding, GridShard(crop, size, points, self._parameters))
+            self._spent += answer.spent + (answer.encoding if embedding.count_once() else Spent())
+            report(len(points))
+            return answer.candidates
+
+        try:
+            shards = await gather_or_cancel(one(points) for points in self._cut(crop.points))
+        except BaseException:
+            embedding.cancel()
+            raise
+
+        async def merge() -> tuple[Candidates, Spent]:
+            return await result(self._shop.grid.call("merge_crop", shards, crop, self._parameters))
+
+        candidates, spent = await through_losses(merge)
+        self._spent += spent
+        return candidates
+
+    async def _shard(self, embedding: CropEmbedding, shard: GridShard) -> ShardAnswer:
+        async def attempt() -> ShardAnswer:
+            encoded = await embedding.get()
+            try:
+                return await result(self._shop.grid.call("decode", encoded, shard))
+            except Exception:
+                # Whatever was lost, the next attempt starts from an embedding that is surely there.
+                embedding.discard(encoded)
+                raise
+
+        try:
+            return await through_losses(attempt)
+        except UnknownImage:
+            # Evicted after it was found.
+            return await through_losses(attempt)
+
+    def _cut(self, points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """The points in shards as equal as can be: one for every grid replica, unless they would be tiny or too large."""
+        most = min(self._parameters.points_per_batch, MAX_POINTS_PER_BATCH)
+        shards = max(math.ceil(len(points) / most), min(self._shop.grid_replicas, len(points) // MIN_SHARD_POINTS))
+        return np.array_split(points, max(shards, 1))
+
+
+async def gather_or_cancel(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results in order; the first error cancels the rest and is raised as it is."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,115 @@
+"""The `MaskGridGenerator` deployment: shards of a point grid to candidate masks, and their merging.
+
+Stateless; knows no Ray.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from deployments.answers import automatic_mask
+from deployments.batching import Batcher, BatchReport
+from deployments.image_encoder import refuse_other_device
+from deployments.messages import Encoded, EncodedImage, GridAnswer, GridShard, Json, ShardAnswer, Spent
+from deployments.timed_decoder import TimedDecoder
+from segmentation.automatic import AutomaticParameters, Candidates, Crop, decode_points, merge, merge_crop
+from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
+from segmentation.errors import SegmentationError
+from segmentation.formats import MaskFormat
+from segmentation.types import Size
+from segmentation.warmup import warm_up
+
+_Job = tuple[EncodedImage, GridShard]
+
+
+class MaskGridGenerator:
+    """One replica: a decoder for shards, and a thread for merging beside it.
+
+    Merging is here and not in the ingress because it is seconds of work on a large grid, and the ingress has other
+    callers to answer.
+
+    Args:
+        open_backend: loads the runtime; called once, in the replica.
+        device: the device this replica was given, "cuda" or "cpu".
+        niceness: lowers the priority of its work, so that prompts stay responsive while grids run.
+        open_report: makes the observer of shards; called once, in the replica.
+    """
+
+    def __init__(
+        self,
+        open_backend: Callable[[], DecoderBackend],
+        *,
+        device: str,
+        niceness: int = 0,
+        open_report: Callable[[], Callable[[BatchReport], None]] = lambda: lambda report: None,
+    ) -> None:
+        # Linux keeps niceness by thread and hands it down to the threads that one starts, so the runtime is opened
+        # in the thread that will run it.
+        def worker(name: str) -> ThreadPoolExecutor:
+            return ThreadPoolExecutor(1, name, initializer=os.nice, initargs=(niceness,))
+
+        decoding = worker("grid")
+        self._merging = worker("merge")
+        warm_up()
+        self._backend = decoding.submit(open_backend).result()
+        refuse_other_device(self._backend.runtime, device)
+        # A shard is a batch of points already, so shards run one at a time.
+        self._batcher: Batcher[_Job, ShardAnswer] = Batcher(
+            self._run,
+            decoding,
+            max_weight=1,
+            report=open_report(),
+        )
+
+    async def describe(self) -> RuntimeInfo:
+        """What really runs here."""
+        return self._backend.runtime
+
+    async def decode(self, encoded: Encoded, shard: GridShard) -> ShardAnswer | SegmentationError:
+        """The candidate masks of one shard; an error in the place of the embedding is handed on."""
+        if isinstance(encoded, SegmentationError):
+            return encoded
+        batched = await self._batcher.submit((encoded, shard))
+        return replace(batched.result, spent=batched.result.spent + Spent(queue_s=batched.waited_s))
+
+    async def merge_crop(
+        self, shards: Sequence[Candidates], crop: Crop, parameters: AutomaticParameters
+    ) -> tuple[Candidates, Spent]:
+        """The candidates of a whole crop from those of its shards, duplicates within the crop removed."""
+        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        candidates = await loop.run_in_executor(self._merging, merge_crop, shards, crop, parameters)
+        return candidates, Spent(postprocess_s=time.perf_counter() - started)
+
+    async def merge(
+        self,
+        crops: Sequence[Candidates],
+        size: Size,
+        parameters: AutomaticParameters,
+        mask_format: MaskFormat,
+    ) -> GridAnswer:
+        """The masks of the whole picture from the candidates of its crops."""
+        started = time.perf_counter()
+
+        def work() -> tuple[Json, ...]:
+            return tuple(automatic_mask(record, mask_format) for record in merge(crops, size, parameters))
+
+        masks = await asyncio.get_running_loop().run_in_executor(self._merging, work)
+        return GridAnswer(masks, Spent(postprocess_s=time.perf_counter() - started))
+
+    def _run(self, jobs: Sequence[_Job]) -> list[ShardAnswer]:
+        return [self._run_shard(encoded, shard) for encoded, shard in jobs]
+
+    def _run_shard(self, encoded: EncodedImage, shard: GridShard) -> ShardAnswer:
+        decoder = TimedDecoder(self._backend)
+        started = time.perf_counter()
+        candidates = decode_points(decoder, encoded.embedding, shard.crop, shard.size, shard.points, shard.parameters)
+        postprocess_s = time.perf_counter() - started - decoder.seconds
+        return ShardAnswer(
+            candidates,
+            Spent(prompt_s=decoder.seconds, postprocess_s=postprocess_s),
+            Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s),
+        )

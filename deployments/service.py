@@ -1,0 +1,59 @@
+"""What the routes work with: the pipelines over the other deployments, and the limits. Wired here once per replica."""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from deployments.admission import Admission
+from deployments.grid_pipeline import Workshop
+from deployments.peers import Peer
+from deployments.pictures import Darkroom
+from deployments.pipeline import PromptPipeline
+from deployments.sizing import Sizing
+from segmentation.backends.select import RuntimePlan
+from segmentation.settings import Settings
+
+RUNS_AT_ONCE = 4
+"""Runs of automatic masks that work at once: one busies every grid replica, and each may hold a decoded picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """What the builder decided; the same for every replica of the ingress."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    plan: RuntimePlan
+    sizing: Sizing
+
+    @property
+    def model_identity(self) -> str:
+        """Everything about the model that an embedding depends on."""
+        return f"{self.plan.spec.name}/{self.plan.backend}/{self.plan.source}/{self.plan.precision}"
+
+
+class Service:
+    """The parts behind the routes, over any peers."""
+
+    def __init__(self, config: ServiceConfig, encoder: Peer, decoder: Peer, grid: Peer) -> None:
+        self.config = config
+        self.encoder = encoder
+        self.peers = (encoder, decoder, grid)
+        self.admission = Admission(config.settings.max_queue)
+        architecture = config.plan.spec.architecture
+        self.low_res_side = architecture.low_res_side
+        darkroom = Darkroom(
+            ThreadPoolExecutor(config.sizing.ingress_threads, thread_name_prefix="darkroom"),
+            side=architecture.image_size,
+            max_megapixels=config.settings.max_megapixels,
+        )
+        self.prompts = PromptPipeline(encoder, decoder, darkroom, self.low_res_side)
+        self.workshop = Workshop(
+            encoder=encoder,
+            grid=grid,
+            darkroom=darkroom,
+            grid_replicas=config.sizing.grid.replicas,
+            crops_in_flight=config.settings.encoder_batch * config.sizing.encoder.replicas,
+            runs=asyncio.Semaphore(RUNS_AT_ONCE),
+        )
