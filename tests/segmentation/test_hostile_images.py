@@ -1,0 +1,159 @@
+"""Bytes that are no picture, only part of one, or a picture that would fill the memory."""
+
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from pictures import KINDS, decode, encoded, picture, tiff_of
+from PIL import TiffImagePlugin
+
+from segmentation.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
+from segmentation.models import PROJECT_ROOT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kept", [0.02, 0.1, 0.3, 0.6, 0.9])
+def test_truncated(kind: str, kept: float) -> None:
+    data = encoded(picture("P" if kind == "GIF" else "RGB"), kind)
+    with pytest.raises(InvalidImage) as caught:
+        decode(data[: int(kept * len(data))])
+    assert "object at" not in caught.value.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flipped_bytes_give_a_picture_or_an_error_of_ours(kind: str) -> None:
+    data = encoded(picture("P" if kind == "GIF" else "RGB"), kind)
+    random = np.random.default_rng(0)
+    outcomes: set[str] = set()
+    for _ in range(200):
+        broken = bytearray(data)
+        for place in random.integers(0, min(len(data), 300), 3):
+            broken[place] = random.integers(0, 256)
+        try:
+            decode(bytes(broken))
+        except (InvalidImage, UnsupportedMediaType, ImageTooLarge) as error:
+            outcomes.add(error.code)
+    assert "invalid_image" in outcomes
+
+
+def test_empty() -> None:
+    with pytest.raises(InvalidImage, match="empty; JPEG, PNG, TIFF, WebP, BMP and GIF are read"):
+        decode(b"")
+
+
+@pytest.mark.parametrize(
+    "data", [b"x", b"\0" * 100, b"hello world", b"II*", bytes(range(256)), b"BM", b"\xff\xd8\xff\xe0"]
+)
+def test_no_picture(data: bytes) -> None:
+    with pytest.raises(InvalidImage):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "MP4"),
+        (b"\x1a\x45\xdf\xa3" + b"\0" * 20, "WebM"),
+        (b"RIFF\0\0\0\0AVI LIST", "AVI"),
+        (b"PK\x03\x04" + b"\0" * 20, "zip"),
+        (b'  {"image": 1}', "JSON"),
+        (b"\xef\xbb\xbf[1, 2]", "JSON"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"<?xml version='1.0'?>\n<svg/>", "SVG"),
+        (b"<!DOCTYPE html><html>", "HTML"),
+        (b"data:image/png;base64,iVBOR", "data URI"),
+        (b"\0" * 128 + b"DICM", "DICOM"),
+    ],
+)
+def test_recognisably_another_kind(data: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match=f"{name}.*are read|{name}.*convert"):
+        decode(data)
+
+
+def test_camera_raw_is_not_mistaken_for_its_thumbnail() -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[50706] = b"\x01\x04\0\0"
+    with pytest.raises(UnsupportedMediaType, match="raw"):
+        decode(encoded(picture("RGB"), "TIFF", tiffinfo=tags))
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1_000_000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def gif_header(width: int, height: int) -> bytes:
+    return (
+        b"GIF89a"
+        + struct.pack("<HH", width, height)
+        + b"\0\0\0,"
+        + struct.pack("<HHHH", 0, 0, width, height)
+        + b"\0\x08\0;"
+    )
+
+
+def bmp_header(width: int, height: int) -> bytes:
+    return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+
+
+def deflate_bomb() -> bytes:
+    """A TIFF of 8 x 8 doubles whose one strip inflates to 400 MB."""
+    honest = tiff_of(np.zeros((8, 8)), compression="zlib")
+    bomb = zlib.compress(b"\0" * 400_000_000, 1)
+    entries = struct.unpack("<H", honest[8:10])[0] if honest[4:8] == struct.pack("<I", 8) else 0
+    data = bytearray(honest)
+    for entry in range(10, 10 + 12 * entries, 12):
+        tag = struct.unpack("<H", data[entry : entry + 2])[0]
+        if tag == 273:
+            data[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, len(honest))
+        if tag == 279:
+            data[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, len(bomb))
+    return bytes(data) + bomb
+
+
+BOMBS = {
+    "png": png_header(60_000, 60_000),
+    "png-long": png_header(2**31 - 1, 1),
+    "gif": gif_header(65_535, 65_535),
+    "bmp": bmp_header(60_000, 60_000),
+    "bmp-flipped": bmp_header(60_000, -60_000),
+    "tiff-deflate": deflate_bomb(),
+}
+
+MEASURE = """
+import resource, sys
+from segmentation.errors import ImageTooLarge, InvalidImage
+from segmentation.image import decode_image
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+bomb = sys.stdin.buffer.read()
+before = peak()
+try:
+    decode_image(bomb, max_megapixels=64)
+except (ImageTooLarge, InvalidImage) as error:
+    print(error.code, peak() - before)
+"""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_cost_no_memory(name: str) -> None:
+    """In a process of its own: the peak of resident memory can't be reset."""
+    child = subprocess.run(
+        [sys.executable, "-W", "error", "-c", MEASURE],
+        input=BOMBS[name],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        check=True,
+    )
+    code, kilobytes = child.stdout.decode().split()
+    assert code == ("invalid_image" if name == "tiff-deflate" else "image_too_large")
+    assert int(kilobytes) < 20_000
