@@ -1,0 +1,202 @@
+"""Chooses the runtime that serves a model, and opens it. Imports a runtime only when it is opened."""
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmentation.backends.onnx_files import OnnxPair, verify_pair
+from segmentation.backends.protocol import DecoderBackend, EncoderBackend
+from segmentation.checkpoints import ensure_checkpoint, find_checkpoint, verify_checkpoint
+from segmentation.errors import ConfigurationError, ModelFileError
+from segmentation.models import MANIFEST, ModelSpec, find_model, load_manifest
+from segmentation.settings import Settings
+
+SERVED_PRECISIONS = ("fp32",)
+"""Precisions that a backend of this version can run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimePlan:
+    """What will run. Crosses process boundaries; each replica opens its own part of it.
+
+    source: identifies the weights: SHA-256 of the checkpoint, or the pair's id.
+    onnx_available, pytorch_available: the runtime can be imported and its files are whole.
+    findings: what was found on the way, one line each.
+    """
+
+    backend: str
+    spec: ModelSpec
+    precision: str
+    model_dir: Path
+    onnx_dir: Path
+    source: str
+    onnx_available: bool
+    pytorch_available: bool
+    findings: tuple[str, ...]
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported, without importing it."""
+    return importlib.util.find_spec(module) is not None
+
+
+def is_distributed(distribution: str) -> bool:
+    """Whether a distribution is installed, by its name in the package index."""
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def models_of(settings: Settings) -> dict[str, ModelSpec]:
+    """The project's manifest, and the one in `SAM_MODEL_DIR` if there is one."""
+    own = settings.model_dir / MANIFEST.name
+    return load_manifest(MANIFEST) if own.resolve() == MANIFEST.resolve() else load_manifest(MANIFEST, own)
+
+
+def plan_runtime(
+    settings: Settings,
+    *,
+    download: bool = True,
+    installed: Callable[[str], bool] = is_installed,
+    distributed: Callable[[str], bool] = is_distributed,
+) -> RuntimePlan:
+    """Decides between ONNX Runtime and PyTorch by `SAM_BACKEND`, and makes sure that the files are there and whole.
+
+    With `download` false a missing checkpoint is a finding, not a download.
+
+    Raises:
+        ConfigurationError: nothing can serve these settings; one line that says what to do.
+    """
+    if distributed("onnxruntime") and distributed("onnxruntime-gpu"):
+        raise ConfigurationError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: uninstall both, install one"
+        )
+    spec = find_model(settings.model_type, models_of(settings))
+    return _Chooser(settings, spec, download, installed).plan()
+
+
+class _Chooser:
+    """One decision of `plan_runtime`; remembers what each side lacks, to say so when neither can serve."""
+
+    def __init__(self, settings: Settings, spec: ModelSpec, download: bool, installed: Callable[[str], bool]) -> None:
+        self.settings = settings
+        self.spec = spec
+        self.download = download
+        self.has_onnxruntime = installed("onnxruntime")
+        self.has_torch = installed("torch") and installed("torchvision") and installed("segment_anything")
+        self.precision = self._precision()
+        self.findings: list[str] = []
+
+    def plan(self) -> RuntimePlan:
+        pair, pair_fault = self._pair()
+        if self.settings.backend == "onnx" or (self.settings.backend == "auto" and pair):
+            if pair is None:
+                raise ConfigurationError(f"SAM_BACKEND=onnx: {pair_fault}")
+            return self._finish("onnx", pair.pair_id, True, self._checkpoint_is_whole())
+        if not self.has_torch:
+            lacks = "torch, torchvision and segment-anything are not installed: install the extra 'pytorch'"
+            if self.settings.backend == "pytorch":
+                raise ConfigurationError(f"SAM_BACKEND=pytorch: {lacks}")
+            raise ConfigurationError(f"nothing can run {self.spec.name}: {lacks}; or, for ONNX: {pair_fault}")
+        if pair_fault and self.settings.backend == "auto":
+            self.findings.append(f"not on ONNX: {pair_fault}")
+        whole = self._ensure_checkpoint()
+        return self._finish("pytorch", self.spec.sha256 or self._unpinned_source(), pair is not None, whole)
+
+    def _precision(self) -> str:
+        wanted = self.settings.precision
+        if wanted == "auto":
+            return SERVED_PRECISIONS[0]
+        if wanted not in SERVED_PRECISIONS:
+            raise ConfigurationError(
+                f"SAM_PRECISION={wanted} can't be run by this version; it runs {', '.join(SERVED_PRECISIONS)}"
+            )
+        return wanted
+
+    def _pair(self) -> tuple[OnnxPair | None, ConfigurationError | None]:
+        if not self.has_onnxruntime:
+            return None, ConfigurationError("onnxruntime is not installed: install the extra 'cpu' or 'gpu'")
+        try:
+            pair = verify_pair(self.settings.onnx_dir, self.spec, self.precision)
+        except ModelFileError as error:
+            return None, error
+        return pair, None
+
+    def _checkpoint_is_whole(self) -> bool:
+        path = find_checkpoint(self.spec, self.settings.model_dir)
+        if not self.has_torch or path is None:
+            return False
+        try:
+            verify_checkpoint(self.spec, path)
+        except ModelFileError as error:
+            self.findings.append(f"not on PyTorch: {error}")
+            return False
+        return True
+
+    def _ensure_checkpoint(self) -> bool:
+        if not self.download and find_checkpoint(self.spec, self.settings.model_dir) is None and self.spec.url:
+            size = f"{self.spec.bytes / 1e6:.0f} MB, " if self.spec.bytes else ""
+            self.findings.append(f"{self.spec.file} is missing: the start will download it ({size}{self.spec.url})")
+            return False
+        ensure_checkpoint(self.spec, self.settings.model_dir, download=self.download)
+        return True
+
+    def _unpinned_source(self) -> str:
+        status = (self.settings.model_dir / self.spec.file).stat()
+        return f"{self.spec.name}-{status.st_size}-{status.st_mtime_ns}"
+
+    def _finish(self, backend: str, source: str, onnx: bool, pytorch: bool) -> RuntimePlan:
+        settings = self.settings
+        return RuntimePlan(
+            backend=backend,
+            spec=self.spec,
+            precision=self.precision,
+            model_dir=settings.model_dir,
+            onnx_dir=settings.onnx_dir,
+            source=source,
+            onnx_available=onnx,
+            pytorch_available=pytorch,
+            findings=tuple(self.findings),
+        )
+
+
+def open_encoder(plan: RuntimePlan, *, device: str, threads: int) -> EncoderBackend:
+    """Loads the image encoder of a plan on this machine.
+
+    Args:
+        device: "cuda" or "cpu".
+        threads: CPU threads of the runtime.
+
+    Raises:
+        ConfigurationError: the files are not on this machine, are damaged, or the device can't be used.
+    """
+    if plan.backend == "onnx":
+        from segmentation.backends.onnx import OnnxEncoder
+
+        pair = verify_pair(plan.onnx_dir, plan.spec, plan.precision)
+        return OnnxEncoder(
+            pair.encoder, plan.spec.architecture, device=device, threads=threads, precision=plan.precision
+        )
+    from segmentation.backends.pytorch import PyTorchEncoder
+
+    return PyTorchEncoder(_checkpoint(plan), plan.spec.architecture, device=device, threads=threads)
+
+
+def open_decoder(plan: RuntimePlan, *, device: str, threads: int) -> DecoderBackend:
+    """Loads the prompt encoder and mask decoder of a plan on this machine; arguments and errors as `open_encoder`."""
+    if plan.backend == "onnx":
+        from segmentation.backends.onnx import OnnxDecoder
+
+        pair = verify_pair(plan.onnx_dir, plan.spec, plan.precision)
+        return OnnxDecoder(pair.decoder, plan.spec.architecture, device=device, threads=threads)
+    from segmentation.backends.pytorch import PyTorchDecoder
+
+    return PyTorchDecoder(_checkpoint(plan), plan.spec.architecture, device=device, threads=threads)
+
+
+def _checkpoint(plan: RuntimePlan) -> Path:
+    return ensure_checkpoint(plan.spec, plan.model_dir)

@@ -1,0 +1,191 @@
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_pair import MANIFEST, convert, save_checkpoint
+
+from segmentation.backends.onnx_files import pair_paths
+from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
+from segmentation.errors import ConfigurationError
+from segmentation.preflight import main, read_config
+from segmentation.settings import Settings, resolve
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `tiny`'s checkpoint, and its pair under `onnx/`."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "manifest.toml").write_text(MANIFEST)
+    convert(save_checkpoint(folder / "tiny.pth"), folder / "onnx")
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy that a test may damage."""
+    for path in made.rglob("*"):
+        if path.is_file():
+            target = tmp_path / path.relative_to(made)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def settings_for(folder: Path, **values: object) -> Settings:
+    args = {"model_type": "tiny", "model_dir": str(folder), "onnx_dir": str(folder / "onnx"), **values}
+    return resolve({}, args).settings
+
+
+def without(*missing: str) -> Callable[[str], bool]:
+    return lambda name: name not in missing
+
+
+def pair_of(folder: Path) -> tuple[Path, Path]:
+    return pair_paths(folder / "onnx", "tiny")
+
+
+def test_auto_takes_a_whole_pair_and_knows_the_checkpoint_is_there_too(folder: Path) -> None:
+    plan = plan_runtime(settings_for(folder), distributed=without("onnxruntime-gpu"))
+    assert (plan.backend, plan.onnx_available, plan.pytorch_available) == ("onnx", True, True)
+
+
+@pytest.mark.parametrize("broken", ["encoder", "decoder"])
+@pytest.mark.parametrize("how", ["missing", "truncated", "tampered", "half-written"])
+def test_auto_never_takes_a_pair_that_is_not_whole(folder: Path, broken: str, how: str) -> None:
+    path = pair_of(folder)[broken == "decoder"]
+    content = path.read_bytes()
+    path.unlink()
+    if how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "tampered":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif how == "half-written":
+        path.with_suffix(".onnx.tmp").write_bytes(content)
+    plan = plan_runtime(settings_for(folder))
+    assert (plan.backend, plan.onnx_available) == ("pytorch", False)
+    assert path.name in plan.findings[0]
+    with pytest.raises(ConfigurationError, match=r"python -m conversion\.convert_model --model-type tiny"):
+        plan_runtime(settings_for(folder, backend="onnx"))
+
+
+def test_auto_says_what_to_do_when_nothing_can_run(folder: Path) -> None:
+    pair_of(folder)[0].unlink()
+    with pytest.raises(ConfigurationError, match=r"extra 'pytorch'; or, for ONNX: .*convert_model --model-type tiny"):
+        plan_runtime(settings_for(folder), installed=without("torch"))
+
+
+def test_without_torch_nothing_is_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="torch, torchvision and segment-anything are not installed"):
+        plan_runtime(settings_for(tmp_path, model_type="vit_b"), installed=without("torch"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_whole_pair_without_onnxruntime_falls_to_pytorch(folder: Path) -> None:
+    plan = plan_runtime(settings_for(folder), installed=without("onnxruntime"))
+    assert (plan.backend, plan.onnx_available) == ("pytorch", False)
+    with pytest.raises(ConfigurationError, match="SAM_BACKEND=onnx: onnxruntime is not installed"):
+        plan_runtime(settings_for(folder, backend="onnx"), installed=without("onnxruntime"))
+
+
+def test_pytorch_needs_its_modules(folder: Path) -> None:
+    for module in ("torch", "torchvision", "segment_anything"):
+        with pytest.raises(ConfigurationError, match="install the extra 'pytorch'"):
+            plan_runtime(settings_for(folder, backend="pytorch"), installed=without(module))
+
+
+def test_a_missing_checkpoint_is_a_finding_before_it_is_a_download(tmp_path: Path) -> None:
+    plan = plan_runtime(settings_for(tmp_path, model_type="vit_b", backend="pytorch"), download=False)
+    assert plan.pytorch_available is False
+    assert plan.findings == (
+        "sam_vit_b_01ec64.pth is missing: the start will download it "
+        "(375 MB, https://dl.fbaipublicfiles.com/segment_anything/sam_vit_b_01ec64.pth)",
+    )
+
+
+def test_a_missing_checkpoint_of_ones_own_says_where_it_belongs(folder: Path) -> None:
+    (folder / "tiny.pth").unlink()
+    with pytest.raises(ConfigurationError, match=r"tiny\.pth is missing"):
+        plan_runtime(settings_for(folder, backend="pytorch"))
+
+
+def test_both_onnx_runtimes_stop_the_start(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="uninstall both, install one"):
+        plan_runtime(settings_for(folder), distributed=lambda name: True)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+def test_a_precision_that_nothing_runs_names_what_can(folder: Path, precision: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"SAM_PRECISION={precision} can't be run.*fp32"):
+        plan_runtime(settings_for(folder, precision=precision))
+
+
+def test_precision_auto_is_what_there_is(folder: Path) -> None:
+    assert plan_runtime(settings_for(folder, precision="auto")).precision == "fp32"
+
+
+def test_both_backends_open_and_agree(folder: Path) -> None:
+    plans = [plan_runtime(settings_for(folder, backend=backend)) for backend in ("onnx", "pytorch")]
+    side = plans[0].spec.architecture.image_size
+    images = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    sizes = np.array([[side, side - 9]], np.int64)
+    encoders = [open_encoder(plan, device="cpu", threads=1) for plan in plans]
+    assert [encoder.runtime.backend for encoder in encoders] == ["onnx", "pytorch"]
+    embeddings = [encoder.encode(images, sizes) for encoder in encoders]
+    assert np.abs(embeddings[0] - embeddings[1]).max() <= 1e-4 * np.abs(embeddings[1]).max()
+    assert [open_decoder(plan, device="cpu", threads=1).runtime.backend for plan in plans] == ["onnx", "pytorch"]
+
+
+def test_a_file_that_changes_after_the_plan_is_not_opened(folder: Path) -> None:
+    plan = plan_runtime(settings_for(folder, backend="onnx"))
+    _, decoder = pair_of(folder)
+    decoder.write_bytes(decoder.read_bytes()[:-1])
+    with pytest.raises(ConfigurationError, match="damaged"):
+        open_decoder(plan, device="cpu", threads=1)
+
+
+def test_weights_of_equal_names_but_other_content_have_another_source(folder: Path) -> None:
+    before = plan_runtime(settings_for(folder, backend="pytorch"))
+    save_checkpoint(folder / "tiny.pth", seed=1)
+    after = plan_runtime(settings_for(folder, backend="pytorch"))
+    assert before.source != after.source
+    assert replace(before, source=after.source) == after
+
+
+def test_preflight_prints_findings_and_exits_0(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SAM_MODEL_DIR", str(folder))
+    monkeypatch.setenv("SAM_ONNX_DIR", str(folder / "onnx"))
+    monkeypatch.setenv("SAM_MODEL_TYPE", "tiny")
+    monkeypatch.setenv("SAM_MODLE", "x")
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "setting  model_type=tiny (environment)" in lines
+    assert any(line.startswith("warning  SAM_MODLE is set") for line in lines)
+    assert lines[-1] == "ok       tiny on onnx, fp32"
+
+
+def test_preflight_prints_one_error_line_and_exits_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SAM_MODEL_TYPE", "vit_x")
+    assert main(["--no-download"]) == 2
+    out = capsys.readouterr().out
+    assert re.fullmatch(r"error    unknown model type 'vit_x'.*\n", out)
+
+
+def test_preflight_reads_args_and_variables_of_a_serve_config(tmp_path: Path) -> None:
+    config = tmp_path / "serve.yaml"
+    config.write_text(
+        "applications:\n- name: sam\n  import_path: a:b\n"
+        "  runtime_env:\n    env_vars: {SAM_MODEL_TYPE: demo}\n  args: {max_prompts: 5}\n"
+    )
+    assert read_config(config) == ({"SAM_MODEL_TYPE": "demo"}, {"max_prompts": 5})
+    for text in ("applications: []", "[", "applications: 3"):
+        config.write_text(text)
+        with pytest.raises(ConfigurationError, match="can't read the Serve config"):
+            read_config(config)
