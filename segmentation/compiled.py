@@ -13,9 +13,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """Compile `function` with numba in nopython mode; arithmetic keeps IEEE order (no fast-math)."""
+    """Compile `function` with numba in nopython mode; IEEE arithmetic: no fast-math, 0 / 0 is NaN."""
     try:
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
+        return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:
         # No folder that the cache could live in: a read-only install and no home, as in hardened containers.
-        return cast(F, numba.njit(nogil=True)(function))
+        return cast(F, numba.njit(nogil=True, error_model="numpy")(function))
