@@ -18,6 +18,8 @@ PROMPTS_PER_RUN = 16
 """Of the decoder on a CPU: more fall out of the cache, fewer share less of the picture's own work."""
 
 _MULTIMASK_IDS = np.array([1, 2, 3], np.int64)
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
 _SINGLE_MASK_ID = np.array([0], np.int64)
 
 
@@ -118,35 +120,41 @@ class OnnxDecoder:
 
 
 def _open_session(path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
+    providers = _providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Idle replicas share cores with busy ones: waiting threads sleep.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    if device == "cuda":
-        onnxruntime.preload_dlls()
-        # Grow by what is asked for, not by powers of two: encoders ask for gigabytes.
-        cuda = {"arena_extend_strategy": "kSameAsRequested"}
-        providers = [("CUDAExecutionProvider", cuda), ("CPUExecutionProvider", {})]
-    else:
-        providers = [("CPUExecutionProvider", {})]
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime's own exceptions have no public base
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelFileError(f"ONNX Runtime can't load {path}: {first_line}") from error
-    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-        raise ConfigurationError(
-            "ONNX Runtime can't use the GPU: install the extra 'gpu' (onnxruntime-gpu) instead of 'cpu' and check the "
-            "driver with nvidia-smi, or set SAM_USE_GPU=false"
-        )
+    if device == "cuda" and _CUDA not in session.get_providers():
+        raise ConfigurationError("ONNX Runtime fell back to the CPU: check nvidia-smi, or set SAM_USE_GPU=false")
     return session
+
+
+def _providers(device: str) -> list[tuple[str, dict[str, str]]]:
+    """Execution providers for a device, in order. The list of available ones can only rule out: it names CUDA on
+    machines without a GPU, too.
+    """
+    if device == "cpu":
+        return [(_CPU, {})]
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise ConfigurationError(
+            "this ONNX Runtime can't use a GPU: install the extra 'gpu' instead of 'cpu', or set SAM_USE_GPU=false"
+        )
+    onnxruntime.preload_dlls()
+    # Grow by what is asked for, not by powers of two: encoders ask for gigabytes.
+    return [(_CUDA, {"arena_extend_strategy": "kSameAsRequested"}), (_CPU, {})]
 
 
 def _runtime_info(session: onnxruntime.InferenceSession, precision: str) -> RuntimeInfo:
     providers = tuple(session.get_providers())
-    device = "cuda" if "CUDAExecutionProvider" in providers else "cpu"
+    device = "cuda" if _CUDA in providers else "cpu"
     return RuntimeInfo(backend="onnx", device=device, providers=providers, precision=precision)
 
 

@@ -74,7 +74,7 @@ def verify_pair(onnx_dir: Path, spec: ModelSpec, precision: str = "fp32") -> Onn
     """Reads both files wholly and checks that they are whole, ours, and of one checkpoint.
 
     Raises:
-        ModelFileError: they are not; one line, which ends with how to convert again.
+        ModelFileError: they are not; one line, which ends with how to convert.
     """
     encoder, decoder = pair_paths(onnx_dir, spec.name, precision)
     try:
@@ -91,15 +91,17 @@ def verify_pair(onnx_dir: Path, spec: ModelSpec, precision: str = "fp32") -> Onn
         if found[encoder]["pair_id"] != found[decoder]["pair_id"]:
             raise ModelFileError(f"{encoder.name} and {decoder.name} in {onnx_dir} come from different checkpoints")
     except ModelFileError as error:
-        raise ModelFileError(f"{error.message}; convert again: {convert_command(spec, precision)}") from error
+        raise ModelFileError(f"{error.message}; to convert it: {convert_command(spec, precision)}") from error
     source = found[encoder]["source_sha256"]
-    return OnnxPair(encoder, decoder, found[encoder], found[decoder], spec.sha256 in {None, source})
+    return OnnxPair(
+        encoder, decoder, found[encoder], found[decoder], spec.sha256 is None or spec.sha256.lower() == source
+    )
 
 
 def convert_command(spec: ModelSpec, precision: str = "fp32") -> str:
     """The command line that makes a model's pair anew."""
     variant = "" if precision == "fp32" else f" --precision {precision}"
-    return f"python -m conversion.convert_model --model-type {spec.name}{variant} --force"
+    return f"python -m conversion.convert_model --model-type {spec.name}{variant}"
 
 
 def read_metadata(path: Path) -> dict[str, str]:
