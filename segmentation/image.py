@@ -22,6 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from segmentation import tiff
 from segmentation.colour import to_srgb
 from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest, SegmentationError, UnsupportedMediaType
+from segmentation.jpeg import has_too_many_scans
 from segmentation.pixels import DecodeOptions, Samples, to_rgb
 from segmentation.signatures import PictureFormat, picture_format
 
@@ -65,6 +66,8 @@ def decode_image(data: bytes, *, max_megapixels: float, options: DecodeOptions |
     options = options or DecodeOptions()
     limit = int(max_megapixels * 1e6)
     kind = picture_format(data)
+    if kind == "JPEG" and has_too_many_scans(data):
+        raise InvalidImage("the JPEG picture has too many scans to be an honest one; save it again")
     image = _open(data, kind, options.page, limit)
     if image is None or _loses_samples(image, options):
         samples, orientation = tiff.read_page(data, options.page, limit)

@@ -22,6 +22,7 @@ from segmentation.errors import InvalidRequest
 Scaling = Literal["minmax", "percentile", "range"]
 
 PERCENTILES = (0.5, 99.5)
+MAX_PAGE = 9_999
 BLOCK = 1 << 20
 """Samples that are scaled at a time: intermediate float64 values stay small."""
 
@@ -30,7 +31,7 @@ BLOCK = 1 << 20
 class DecodeOptions:
     """How to read a picture that is more than one 8-bit RGB frame.
 
-    page: of a TIFF, or frame of an animation, from 0.
+    page: of a TIFF, or frame of an animation, 0 to 9999.
     channels: one to three of the picture's channels, from 0, shown as grey, (red, green), or (red, green, blue). Alpha
         counts as the last channel; palettes and CMYK count as RGB. None: the colours, or the first three channels.
     scaling: None leaves 8-bit samples alone and takes "minmax" for all others.
@@ -49,8 +50,8 @@ class DecodeOptions:
     range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not _is_index(self.page):
-            raise InvalidRequest("page is a whole number from 0", "/decode/page")
+        if not _is_index(self.page) or self.page > MAX_PAGE:
+            raise InvalidRequest(f"page is a whole number from 0 to {MAX_PAGE}", "/decode/page")
         if self.channels is not None and not (1 <= len(self.channels) <= 3 and all(map(_is_index, self.channels))):
             raise InvalidRequest("channels are one to three whole numbers from 0", "/decode/channels")
         if self.scaling not in {None, "minmax", "percentile", "range"}:

@@ -83,6 +83,21 @@ def test_camera_raw_is_not_mistaken_for_its_thumbnail() -> None:
         decode(encoded(picture("RGB"), "TIFF", tiffinfo=tags))
 
 
+def test_jpeg_of_endless_scans_is_refused_unread() -> None:
+    """Each repeated scan is legal, costs a pass over all pixels, and has a few bytes."""
+    honest = encoded(picture("RGB"), "JPEG", progressive=True)
+    scan = honest[honest.rindex(b"\xff\xda") : -2]
+    assert honest.count(b"\xff\xda") + 80 <= 100
+    assert decode(honest[:-2] + 80 * scan + honest[-2:]).any()
+    with pytest.raises(InvalidImage, match="too many scans"):
+        decode(honest[:-2] + 100 * scan + honest[-2:])
+
+
+def test_scan_markers_in_metadata_and_behind_the_picture_are_not_counted() -> None:
+    data = encoded(picture("RGB"), "JPEG", comment=b"\xff\xda" * 1000) + b"\xff\xda" * 1000
+    assert np.array_equal(decode(data), decode(encoded(picture("RGB"), "JPEG")))
+
+
 def png_header(width: int, height: int) -> bytes:
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

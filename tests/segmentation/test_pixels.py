@@ -78,6 +78,7 @@ def test_extreme_floats_do_not_overflow() -> None:
     [
         ({"page": -1}, "/decode/page"),
         ({"page": True}, "/decode/page"),
+        ({"page": 10_000}, "/decode/page"),
         ({"channels": ()}, "/decode/channels"),
         ({"channels": (0, 1, 2, 3)}, "/decode/channels"),
         ({"channels": (-1,)}, "/decode/channels"),
