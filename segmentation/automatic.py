@@ -29,6 +29,7 @@ __all__ = [
     "Candidates",
     "Crop",
     "decode_points",
+    "encode_crop",
     "generate",
     "merge",
     "merge_crop",
@@ -159,7 +160,7 @@ def generate(
     done = 0
     merged = []
     for crop in crops:
-        embedding = _encode_crop(encoder, image, crop.box)
+        embedding = encode_crop(encoder, image, crop.box)
         shards = []
         for start in range(0, len(crop.points), MAX_POINTS_PER_BATCH):
             points = crop.points[start : start + MAX_POINTS_PER_BATCH]
@@ -171,7 +172,8 @@ def generate(
     return merge(merged, size, parameters)
 
 
-def _encode_crop(encoder: EncoderBackend, image: NDArray[np.uint8], box: CropBox) -> NDArray[np.float32]:
+def encode_crop(encoder: EncoderBackend, image: NDArray[np.uint8], box: CropBox) -> NDArray[np.float32]:
+    """The embedding of one crop of a picture, float32 [C, h, w]."""
     x0, y0, x1, y1 = box
     side = encoder.architecture.image_size
     resized = resize_image(image[y0:y1, x0:x1], side)

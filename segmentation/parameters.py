@@ -49,7 +49,9 @@ class AutomaticParameters:
     def __post_init__(self) -> None:
         if (self.points_per_side is None) == (self.point_grids is None):
             raise InvalidRequest("give exactly one of points_per_side and point_grids", "/point_grids")
-        for name in ("points_per_side", "points_per_batch", "crop_n_points_downscale_factor"):
+        if self.points_per_side is not None:
+            self._check("points_per_side", low=1, whole=True)
+        for name in ("points_per_batch", "crop_n_points_downscale_factor"):
             self._check(name, low=1, whole=True)
         for name in ("crop_n_layers", "min_mask_area"):
             self._check(name, low=0, whole=True)
@@ -63,8 +65,6 @@ class AutomaticParameters:
 
     def _check(self, name: str, low: float, high: float = math.inf, whole: bool = False) -> None:
         value = getattr(self, name)
-        if value is None:
-            return
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise InvalidRequest(f"{name} must be {'a whole number' if whole else 'a number'}", f"/{name}")
         if not (low <= value <= high and math.isfinite(value)):
