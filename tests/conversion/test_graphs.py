@@ -1,0 +1,43 @@
+"""The graphs against `segment_anything` on architectures whose windows and chunks differ from the tiny one's."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from oracle import TINY, random_sam
+
+from conversion.pair import Source, write_pair
+from conversion.verify import compare
+from segmentation.models import Architecture, ModelSpec, load_manifest
+
+SHAPES = {
+    "demo": load_manifest()["demo"].architecture,
+    "vit_b": load_manifest()["vit_b"].architecture,
+    "windows that fit": replace(TINY, window_size=4),
+    "one window": replace(TINY, window_size=8),
+    "a window larger than the picture": replace(TINY, window_size=11),
+    "chunks that do not fit": replace(TINY, image_size=16 * 20, depth=2, global_attn_indexes=(0,)),
+    "small patches": replace(TINY, patch_size=8, image_size=64),
+    "other pixels": replace(TINY, pixel_mean=(1.0, 200.0, 3.0), pixel_std=(4.0, 50.0, 600.0)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_converted_model_computes_what_the_reference_does(name: str, tmp_path: Path) -> None:
+    architecture: Architecture = SHAPES[name]
+    sam = random_sam(architecture, seed=3)
+    spec = ModelSpec(name="shape", architecture=architecture, file="shape.pth")
+    encoder, decoder = write_pair(spec, Source(sam.state_dict(), "0"), tmp_path, lambda *files: None)
+    findings = list(compare(encoder, decoder, sam, architecture, threads=2))
+    assert len(findings) > 20
+    assert {finding.what: finding.error for finding in findings if not finding.error <= 1e-5} == {}
+
+
+@pytest.mark.parametrize("part", ["image_encoder.blocks.1.attn.rel_pos_h", "mask_decoder.iou_token.weight"])
+def test_a_wrong_weight_is_noticed(part: str, tmp_path: Path) -> None:
+    sam = random_sam(TINY)
+    spec = ModelSpec(name="shape", architecture=TINY, file="shape.pth")
+    state = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
+    state[part][0, 0] += 0.01
+    encoder, decoder = write_pair(spec, Source(state, "0"), tmp_path, lambda *files: None)
+    assert not all(finding.passed for finding in compare(encoder, decoder, sam, TINY, threads=2))
