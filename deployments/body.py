@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -107,6 +107,13 @@ async def _read_form(headers: Headers, stream: AsyncGenerator[bytes, None], max_
         form = await parser.parse()
     except MultiPartException as error:
         raise InvalidRequest(f"the form can't be read: {error.message}") from None
+    try:
+        return await _parts(form)
+    finally:
+        await form.close()
+
+
+async def _parts(form: FormData) -> Body:
     parts: dict[str, bytes] = {}
     for name, part in form.multi_items():
         if name not in {"image", "request"}:

@@ -21,11 +21,16 @@ logger = logging.getLogger(__name__)
 
 
 class Edge:
-    """ASGI middleware. Puts `request_id` into the request's state."""
+    """ASGI middleware. Puts `request_id` into the request's state.
 
-    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+    Args:
+        tells_id: add `X-Request-ID` to answers; not behind Serve's proxy, which adds it to every answer itself.
+    """
+
+    def __init__(self, app: ASGIApp, admission: Admission, *, tells_id: bool = True) -> None:
         self._app = app
         self._admission = admission
+        self._tells_id = tells_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,7 +45,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
+                if self._tells_id:
+                    headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 

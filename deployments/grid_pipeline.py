@@ -7,7 +7,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -80,6 +80,7 @@ class GridRun:
         self._parameters = parameters
         self._format = mask_format
         self._spent = Spent()
+        self._working = False
 
     async def events(self) -> AsyncGenerator[Started | Progress | Finished, None]:
         """`Started`, `Progress` after every shard, `Finished`. Closing the iterator cancels what is under way."""
@@ -127,7 +128,7 @@ class GridRun:
         async def one(points: NDArray[np.float64]) -> Candidates:
             async with free:
                 answer = await self._shard(embedding, GridShard(crop, size, points, self._parameters))
-            self._spent += answer.spent + (answer.encoding if embedding.count_once() else Spent())
+            self._count(answer, first_of_crop=embedding.count_once())
             report(len(points))
             return answer.candidates
 
@@ -160,8 +161,15 @@ class GridRun:
             # Evicted after it was found.
             return await through_losses(attempt)
 
+    def _count(self, answer: ShardAnswer, *, first_of_crop: bool) -> None:
+        """Adds up the work. Waiting is not added: shards wait side by side, so only the first of all counts."""
+        waited = Spent() if self._working else Spent(queue_s=answer.encoding.queue_s + answer.spent.queue_s)
+        self._working = True
+        encoding = answer.encoding if first_of_crop else Spent()
+        self._spent += replace(answer.spent + encoding, queue_s=0.0) + waited
+
     def _cut(self, points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """The points in shards as equal as can be: one for every grid replica, unless they would be tiny or too large."""
+        """The points in shards as equal as can be: one per grid replica, but none tiny and none too large."""
         most = min(self._parameters.points_per_batch, MAX_POINTS_PER_BATCH)
         shards = max(math.ceil(len(points) / most), min(self._shop.grid_replicas, len(points) // MIN_SHARD_POINTS))
         return np.array_split(points, max(shards, 1))

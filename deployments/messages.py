@@ -76,8 +76,11 @@ class PromptJob:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds that one answer cost, by stage. Stages of several shards run side by side, so they may add to more than
-    the time that passed."""
+    """Seconds that one answer cost, by stage.
+
+    Work of several replicas is added up, so it can be more than the time that passed; waiting is what passed before
+    the work began.
+    """
 
     encode_s: float = 0.0
     prompt_s: float = 0.0

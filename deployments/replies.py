@@ -36,7 +36,7 @@ def npy_response(request: Request, data: bytes) -> Response:
 
 
 def timing_ms(spent: Spent, decode_s: float, total_s: float) -> Mapping[str, float]:
-    """Milliseconds by stage. Stages that ran side by side in several replicas add up to more than the total."""
+    """Milliseconds by stage. Work of several replicas is added up, so it can be more than the total."""
     seconds = {
         "decode": decode_s,
         "encode": spent.encode_s,

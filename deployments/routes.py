@@ -43,8 +43,8 @@ SMALL_BODY_BYTES = 64_000
 """Bodies up to here are parsed in place: a hop to a thread would cost more."""
 
 
-def create_app(service: Service) -> FastAPI:
-    """The ASGI app."""
+def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
+    """The ASGI app; `tells_id` as in `Edge`."""
     app = FastAPI(title="SAM Serve", redirect_slashes=False)
     routes = Routes(service)
     needs_body = (*BODY, *FIELDS, *COMMON)
@@ -87,7 +87,7 @@ def create_app(service: Service) -> FastAPI:
     )
     describe(app)
     app.add_exception_handler(HTTPException, _raise)
-    app.add_middleware(Edge, admission=service.admission)
+    app.add_middleware(Edge, admission=service.admission, tells_id=tells_id)
     return app
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -98,8 +99,6 @@ class Gate:
     """Holds encoders back while it is shut."""
 
     def __init__(self) -> None:
-        import threading
-
         self._open = threading.Event()
         self._open.set()
 
