@@ -23,6 +23,7 @@ from segmentation.types import CropBox, MaskRecord, PromptTokens, Rle, Size
 from segmentation.upscale import UpscaleTable, upscale_table
 
 __all__ = [
+    "MAX_POINTS_PER_BATCH",
     "PERFORMANCE",
     "QUALITY",
     "AutomaticParameters",

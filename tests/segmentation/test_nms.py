@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -61,12 +59,11 @@ def test_above_a_thousand_boxes_the_set_is_torchvisions() -> None:
 
 def test_a_hundred_thousand_boxes() -> None:
     rng = np.random.default_rng(4)
-    boxes = random_boxes(rng, 100_000, 2000, 300)
+    boxes = random_boxes(rng, 100_000, 300, 300)
     scores = rng.random(100_000).astype(np.float32)
-    started = time.perf_counter()
-    kept = box_nms(boxes, scores, 0.7)
-    assert 1000 < len(kept) < 100_000
-    assert time.perf_counter() - started < 60
+    kept = box_nms(boxes, scores, 0.5)
+    assert 100 < len(kept) < 10_000
+    assert set(kept) == set(expected(boxes, scores, 0.5))
 
 
 def test_nan_scores_come_last() -> None:

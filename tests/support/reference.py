@@ -11,6 +11,8 @@ from segment_anything.utils.amg import MaskData, coco_encode_rle, rle_to_mask
 
 from segmentation.candidates import Candidates, no_candidates
 from segmentation.parameters import AutomaticParameters
+from segmentation.rle import decode
+from segmentation.types import Rle, Size
 
 IOU_TOLERANCE = 0.99
 PIXEL_TOLERANCE = 2
@@ -57,6 +59,14 @@ def _candidates(data: MaskData, crop_box: list[int]) -> Candidates:
         areas=np.array([rle_to_mask(rle).sum() for rle in rles]),
         crop_boxes=np.tile(np.array(crop_box, np.int64), (len(rles), 1)),
     )
+
+
+def candidate_keys(candidates: Candidates, size: Size) -> list[tuple[Any, NDArray[np.bool_]]]:
+    """(point and crop, mask) of each candidate, for `compare`; a point in a crop gives up to three masks."""
+    return [
+        ((*np.round(point, 6), *crop_box), decode(Rle(size, counts)))
+        for point, crop_box, counts in zip(candidates.points, candidates.crop_boxes, candidates.counts, strict=True)
+    ]
 
 
 @dataclass
