@@ -45,12 +45,14 @@ class Problem:
 
     errors: (JSON pointer, message) of each field that is wrong.
     retry_after_s: when the same request can succeed.
+    allow: the methods that the address takes.
     """
 
     code: str
     detail: str
     errors: Sequence[tuple[str, str]] = ()
     retry_after_s: int | None = None
+    allow: str | None = None
 
     @property
     def status(self) -> int:
@@ -74,6 +76,8 @@ class Problem:
         headers = {"content-type": MEDIA_TYPE}
         if self.retry_after_s is not None:
             headers["retry-after"] = str(self.retry_after_s)
+        if self.allow is not None:
+            headers["allow"] = self.allow
         return headers
 
     def body(self, request_id: str) -> bytes:

@@ -1,0 +1,133 @@
+"""What happens when replicas die under a call: pure work is done again, and nothing is answered wrongly."""
+
+import asyncio
+import json
+import pickle
+from typing import Any
+
+import pytest
+from httpx2 import ASGITransport, AsyncClient
+from local_graph import LocalGraph
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
+
+from deployments.errors import InvalidFields, Overloaded, ReplicaLost
+from deployments.peers import MAX_DEATHS, cause_of, through_losses
+from deployments.routes import create_app
+from segmentation.errors import InvalidRequest, UnknownImage
+
+pytestmark = pytest.mark.anyio
+
+LOSSES = [
+    ActorDiedError(),
+    ActorUnavailableError("away", b"x" * 16),
+    ObjectLostError("0" * 56, None, "here"),
+    RayServeException("an upstream actor died before finishing a dependent task"),
+]
+
+
+class Flaky:
+    """Work that raises the given errors first."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.errors = list(errors)
+        self.runs = 0
+
+    async def __call__(self) -> str:
+        self.runs += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+@pytest.mark.parametrize("error", LOSSES)
+async def test_a_loss_is_work_done_again(error: Exception) -> None:
+    work = Flaky(error, error)
+    assert await through_losses(work, first_pause_s=0.001) == "done"
+    assert work.runs == 3
+
+
+async def test_a_request_that_saw_too_many_deaths_is_given_up() -> None:
+    work = Flaky(*[ActorDiedError()] * 10)
+    with pytest.raises(ReplicaLost):
+        await through_losses(work, first_pause_s=0.001)
+    assert work.runs == MAX_DEATHS
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("no", "/a"), RuntimeError("bug"), UnknownImage("gone")])
+async def test_what_is_no_loss_is_raised_at_once(error: Exception) -> None:
+    work = Flaky(error)
+    with pytest.raises(type(error)):
+        await through_losses(work)
+    assert work.runs == 1
+
+
+async def test_a_full_queue_is_overload_and_no_loss() -> None:
+    work = Flaky(BackPressureError(5, 5))
+    with pytest.raises(Overloaded):
+        await through_losses(work)
+    assert work.runs == 1
+
+
+async def test_our_own_cancellation_is_obeyed() -> None:
+    forever = asyncio.create_task(through_losses(asyncio.Event().wait))
+    await asyncio.sleep(0)
+    forever.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await forever
+
+
+async def test_another_callers_cancellation_is_a_loss() -> None:
+    work = Flaky(asyncio.CancelledError())
+    assert await through_losses(work, first_pause_s=0.001) == "done"
+
+
+def test_the_cause_is_found_under_rays_wrapping() -> None:
+    cause = InvalidRequest("no", "/points")
+    error = RayTaskError("f", "trace", cause).as_instanceof_cause()
+    assert cause_of(error) is cause
+    assert cause_of(RayTaskError("g", "trace", error)) is cause
+
+
+def test_errors_survive_the_way_between_processes() -> None:
+    for error in (InvalidRequest("no", "/a"), InvalidFields("no", "/a", (("/a", "no"),)), ReplicaLost("gone")):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), copy.args, copy.message) == (type(error), error.args, error.message)
+
+
+PROMPTS = json.dumps({"prompts": [{"points": [[60, 40]]}]})
+GRID = json.dumps({"points_per_side": 8, "crop_n_layers": 1, "pred_iou_thresh": 0, "stability_score_thresh": 0.3})
+
+
+async def post(graph: LocalGraph, path: str, request: str, png: bytes) -> Any:
+    transport = ASGITransport(create_app(graph.service), raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post(path, data={"request": request}, files={"image": png})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("deployment", ["encoder", "decoder"])
+async def test_prompts_survive_the_death_of_a_replica(graph: LocalGraph, png: bytes, deployment: str) -> None:
+    undisturbed = await post(graph, "/segment", PROMPTS, png)
+    for method in ("fetch", "segment"):
+        getattr(graph, deployment).errors[method] = [ActorDiedError()]
+    assert (await post(graph, "/segment", PROMPTS, png))["results"] == undisturbed["results"]
+
+
+async def test_a_lost_shard_is_decoded_again_alone(graph: LocalGraph, png: bytes) -> None:
+    undisturbed = await post(graph, "/segment/auto", GRID, png)
+    shards = graph.grid.calls["decode"]
+    graph.grid.calls.clear()
+    graph.grid.errors["decode"] = [ActorDiedError()]
+    graph.grid.errors["merge_crop"] = [ActorDiedError()]
+    graph.grid.errors["merge"] = [ActorDiedError()]
+    disturbed = await post(graph, "/segment/auto", GRID, png)
+    assert disturbed["masks"] == undisturbed["masks"]
+    assert graph.grid.calls["decode"] == shards + 1
+
+
+async def test_an_embedding_that_goes_while_its_grid_runs_is_made_again(graph: LocalGraph, png: bytes) -> None:
+    undisturbed = await post(graph, "/segment/auto", GRID, png)
+    graph.encoder.errors["fetch"] = [ObjectLostError("0" * 56, None, "here"), UnknownImage("evicted")]
+    assert (await post(graph, "/segment/auto", GRID, png))["masks"] == undisturbed["masks"]
