@@ -9,12 +9,15 @@ from PIL import Image, ImageCms
 LATTICE = 6
 """Levels per channel of the colours by which a profile is compared with sRGB."""
 
+SAME = 0.5
+"""Levels. The largest difference would mislead: where a channel is near 0, sRGB's curve makes ten levels of nothing."""
+
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """The picture in sRGB, mode RGB.
 
-    A profile that moves no colour of a lattice by more than one level is taken for sRGB, and one that is damaged or of
-    another colour space than the picture is ignored, as viewers do: such a picture gets Pillow's own conversion.
+    A profile that moves the colours of a lattice by less than half a level in the mean is one of the many roundings of
+    sRGB; it is ignored, and so is one that is damaged or of another colour space than the picture, as viewers do.
 
     Args:
         image: mode L, RGB or CMYK.
@@ -25,7 +28,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB")
         colours = _lattice(image.mode)
         moved = np.asarray(transform.apply(colours), np.int16) - np.asarray(colours.convert("RGB"), np.int16)
-        if np.abs(moved).max() <= 1:
+        if np.abs(moved).mean() < SAME:
             return image.convert("RGB")
         return transform.apply(image)
     except (ImageCms.PyCMSError, OSError, ValueError):

@@ -170,9 +170,7 @@ def _samples(image: Image.Image) -> Samples:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 where Pillow has already turned the picture, and where EXIF is damaged."""
-    if isinstance(image, TiffImageFile):
-        return 1
+    """EXIF's orientation, 1 to 8; 1 where EXIF is damaged, and for TIFFs, which Pillow has already turned."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # metadata that can't be read do not make a picture unreadable

@@ -23,7 +23,10 @@ PLANAR_SEPARATE = 2
 ALPHA = (1, 2)
 """Extra samples that are opacity."""
 BYTES_PER_PIXEL = 8
-"""Of memory, for each pixel that a picture may have: four 16-bit channels at the largest size, more in smaller ones."""
+"""Of memory, for each pixel that a picture may have: four 16-bit channels at the largest size, more in smaller ones.
+
+What fills up the last tiles is counted.
+"""
 
 
 def read_page(data: bytes, page: int, max_pixels: int) -> tuple[Samples, int]:
@@ -72,7 +75,7 @@ def _require_size(page: TiffPage, item_bytes: int, max_pixels: int) -> None:
             f"the picture has {width} x {height} pixels; at most {max_pixels / 1e6:g} megapixels are read"
         )
     stored = item_bytes * math.prod(page.chunked) * math.prod(page.chunks)
-    if stored > 2 * BYTES_PER_PIXEL * max_pixels or page.nbytes > BYTES_PER_PIXEL * max_pixels:
+    if stored > BYTES_PER_PIXEL * max_pixels:
         raise ImageTooLarge(f"the picture's {page.samplesperpixel} channels are too large; send fewer of them")
 
 

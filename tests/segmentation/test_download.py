@@ -152,6 +152,12 @@ def test_too_small_disk_is_noticed_before_asking(server: FileServer, part: Parti
     assert server.asked == []
 
 
+def test_too_small_disk_is_noticed_when_the_server_tells_the_size(server: FileServer, part: PartialFile) -> None:
+    server.otherwise = Answer(claims=10**18)
+    with pytest.raises(DownloadError, match="free"):
+        fetch(server.url, part)
+
+
 @pytest.mark.parametrize("url", ["http://example.com/x", "file:///etc/passwd", "ftp://127.0.0.1/x"])
 def test_only_https_or_loopback(part: PartialFile, url: str) -> None:
     with pytest.raises(DownloadError, match="not an https address"):

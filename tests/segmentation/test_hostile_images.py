@@ -94,7 +94,7 @@ def test_jpeg_of_endless_scans_is_refused_unread() -> None:
 
 
 def test_scan_markers_in_metadata_and_behind_the_picture_are_not_counted() -> None:
-    data = encoded(picture("RGB"), "JPEG", comment=b"\xff\xda" * 1000) + b"\xff\xda" * 1000
+    data = encoded(picture("RGB"), "JPEG", comment=b"\xff\xda" * 1000) + b"\xff\xda\0\2" * 1000
     assert np.array_equal(decode(data), decode(encoded(picture("RGB"), "JPEG")))
 
 
@@ -107,13 +107,11 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def gif_header(width: int, height: int) -> bytes:
+def gif_header(screen: int, frame: int) -> bytes:
     return (
         b"GIF89a"
-        + struct.pack("<HH", width, height)
-        + b"\0\0\0,"
-        + struct.pack("<HHHH", 0, 0, width, height)
-        + b"\0\x08\0;"
+        + struct.pack("<HHBBB", screen, screen, 0, 0, 0)
+        + struct.pack("<cHHHHBB", b",", 0, 0, frame, frame, 0, 8)
     )
 
 
@@ -121,28 +119,35 @@ def bmp_header(width: int, height: int) -> bytes:
     return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
 
 
+def with_tags(data: bytes, **tags: int) -> bytes:
+    """A little-endian TIFF with other values of some tags of its first page, `_CODE=value`."""
+    changed = bytearray(data)
+    table = struct.unpack("<I", data[4:8])[0]
+    for entry in range(table + 2, table + 2 + 12 * struct.unpack("<H", data[table : table + 2])[0], 12):
+        name = f"_{struct.unpack('<H', data[entry : entry + 2])[0]}"
+        if name in tags:
+            changed[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, tags.pop(name))
+    assert not tags
+    return bytes(changed)
+
+
 def deflate_bomb() -> bytes:
-    """A TIFF of 8 x 8 doubles whose one strip inflates to 400 MB."""
+    """8 x 8 doubles whose one strip inflates to 400 MB."""
     honest = tiff_of(np.zeros((8, 8)), compression="zlib")
     bomb = zlib.compress(b"\0" * 400_000_000, 1)
-    entries = struct.unpack("<H", honest[8:10])[0] if honest[4:8] == struct.pack("<I", 8) else 0
-    data = bytearray(honest)
-    for entry in range(10, 10 + 12 * entries, 12):
-        tag = struct.unpack("<H", data[entry : entry + 2])[0]
-        if tag == 273:
-            data[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, len(honest))
-        if tag == 279:
-            data[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, len(bomb))
-    return bytes(data) + bomb
+    return with_tags(honest, _273=len(honest), _279=len(bomb)) + bomb
 
 
 BOMBS = {
     "png": png_header(60_000, 60_000),
     "png-long": png_header(2**31 - 1, 1),
     "gif": gif_header(65_535, 65_535),
+    "gif-frame": gif_header(1, 65_535),
     "bmp": bmp_header(60_000, 60_000),
     "bmp-flipped": bmp_header(60_000, -60_000),
     "tiff-deflate": deflate_bomb(),
+    "tiff-tile": with_tags(tiff_of(np.zeros((8, 8), np.uint8), tile=(16, 16)), _322=9008, _323=9008),
+    "tiff-tile-doubles": with_tags(tiff_of(np.zeros((8, 8)), tile=(16, 16)), _322=9008, _323=9008),
 }
 
 MEASURE = """

@@ -71,6 +71,7 @@ def test_nothing_to_stretch(value: float) -> None:
 def test_extreme_floats_do_not_overflow() -> None:
     values = np.array([[-1.7e308, 0.0, 1.7e308]])
     assert decode(tiff_of(values))[0, :, 0].tolist() == [0, 128, 255]
+    assert decode(tiff_of(values), scaling="range", range=(0, 1e-300))[0, :, 0].tolist() == [0, 0, 255]
 
 
 @pytest.mark.parametrize(

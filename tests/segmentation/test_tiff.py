@@ -1,7 +1,10 @@
 """TIFFs of many channels, pages and types, most of which Pillow does not know or would shorten."""
 
+import io
+
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import DTypeLike
 from pictures import HEIGHT, LEVELS, TWELVE_BITS, WIDTH, decode, encoded, scene, tiff_of
 from PIL import Image
@@ -74,6 +77,35 @@ def test_truncated_tiff_that_pillow_does_not_know() -> None:
         for kept in (0.1, 0.5, 0.95):
             with pytest.raises(InvalidImage):
                 decode(data[: int(kept * len(data))])
+
+
+def test_every_page_has_its_own_size_and_orientation() -> None:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(np.zeros((4, 4, 3), np.uint8), photometric="rgb")
+        writer.write(scene(), photometric="rgb", extratags=[(274, 3, 1, 6, True)])
+    data = buffer.getvalue()
+    assert decode(data).shape == (4, 4, 3)
+    assert np.array_equal(decode(data, page=1), np.rot90(scene(), -1))
+    with pytest.raises(ImageTooLarge):
+        decode(data, page=1, megapixels=(HEIGHT * WIDTH - 1) / 1e6)
+
+
+def test_opacity_is_dropped() -> None:
+    """Also where colours are stored multiplied by it, as Pillow's mode "La" is."""
+    values = scene(2)
+    values[:, :, 0] = np.minimum(values[:, :, 0], values[:, :, 1])
+    data = tiff_of(values, photometric="minisblack", planarconfig="contig", extrasamples=["ASSOCALPHA"])
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "La"
+        assert np.array_equal(decode(data), np.asarray(image.convert("LA").convert("RGB")))
+    wide = tiff_of(
+        np.dstack([TWELVE_BITS, TWELVE_BITS]),
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["UNASSALPHA"],
+    )
+    assert np.array_equal(decode(wide), np.repeat(LEVELS[:, :, None], 3, axis=2))
 
 
 def test_size_limit_holds_for_tiffs_that_pillow_does_not_know() -> None:

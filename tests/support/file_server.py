@@ -1,5 +1,6 @@
 """A small real HTTP server of one file on the loopback interface, with the faults that real servers have."""
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ class Answer:
     silent_s: seconds of silence before the body.
     ranges: False for a server that ignores `Range`.
     says_length: False for a body that ends with the connection.
+    claims: a length that is not the file's.
     """
 
     status: int | None = None
@@ -25,6 +27,7 @@ class Answer:
     silent_s: float = 0.0
     ranges: bool = True
     says_length: bool = True
+    claims: int | None = None
 
 
 @dataclass
@@ -62,13 +65,14 @@ class FileServer:
         if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
         if how.says_length:
-            handler.send_header("Content-Length", str(len(body)))
+            handler.send_header("Content-Length", str(how.claims or len(body)))
         if self.has_etag:
             handler.send_header("ETag", self.etag)
         handler.end_headers()
         handler.wfile.flush()
         self.closing.wait(how.silent_s)
-        handler.wfile.write(body[: how.cut])
+        with contextlib.suppress(ConnectionError):  # the client may have left
+            handler.wfile.write(body[: how.cut])
 
 
 @contextmanager
