@@ -1,0 +1,123 @@
+"""The server as a user starts it: `serve run` on `config/serve.yaml`, on a Ray cluster of its own, on a free port."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import yaml
+
+from segmentation.models import PROJECT_ROOT
+
+START_S = 150
+FAILED = "Deploying app 'sam' failed"
+"""What the controller writes when an application can't be deployed; `serve run` itself goes on."""
+
+
+@dataclass
+class RealServer:
+    """A running server, and the processes behind it."""
+
+    url: str
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, timeout=120)
+
+    def replicas(self, deployment: str) -> list[int]:
+        """Process ids of a deployment's replicas. Only processes of this server are looked at."""
+        title = f"ray::ServeReplica:sam:{deployment}"
+        return [pid for pid in _descendants(self.process.pid) if _command(pid).startswith(title)]
+
+    def kill(self, deployment: str) -> int:
+        """Kills one replica as a crash would; returns its process id."""
+        pid = self.replicas(deployment)[0]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+
+@contextmanager
+def serving(folder: Path, variables: Mapping[str, str], *, wait: bool = True) -> Iterator[RealServer]:
+    """A server with these `SAM_` variables, whose log and home are in the folder."""
+    port = _free_port()
+    document = yaml.safe_load((PROJECT_ROOT / "config" / "serve.yaml").read_text())
+    document["http_options"]["port"] = port
+    config, log = folder / "serve.yaml", folder / "serve.log"
+    config.write_text(yaml.safe_dump(document))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SAM_", "RAY_"))}
+    environment |= {
+        "HOME": str(folder),
+        "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", ""),
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        **variables,
+    }
+    command = [Path(sys.executable).parent / "serve", "run", "--address", "local", config]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        server = RealServer(f"http://127.0.0.1:{port}", log, process)
+        if wait:
+            _wait(server)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(server: RealServer) -> None:
+    deadline = time.monotonic() + START_S
+    with server.client() as client:
+        while time.monotonic() < deadline:
+            try:
+                if client.get("/health").status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            if server.process.poll() is not None or FAILED in server.log.read_text(errors="replace"):
+                break
+            time.sleep(0.5)
+    raise RuntimeError(f"the server did not start:\n{server.log.read_text(errors='replace')[-4000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _descendants(root: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        waiting += children.get(pid, [])
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
