@@ -1,5 +1,6 @@
 """Bytes that are no picture, only part of one, or a picture that would fill the memory."""
 
+import io
 import struct
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from pictures import KINDS, decode, encoded, picture, tiff_of
 from PIL import TiffImagePlugin
 
@@ -136,6 +138,19 @@ def deflate_bomb() -> bytes:
     honest = tiff_of(np.zeros((8, 8)), compression="zlib")
     bomb = zlib.compress(b"\0" * 400_000_000, 1)
     return with_tags(honest, _273=len(honest), _279=len(bomb)) + bomb
+
+
+def test_strips_that_overlap() -> None:
+    """A small file could otherwise be inflated a million times."""
+    honest = tiff_of(np.zeros((64, 8)), compression="zlib", rowsperstrip=1)
+    decode(honest)
+    with tifffile.TiffFile(io.BytesIO(honest)) as file:
+        counts = file.pages.first.tags[279]
+    overlapping = bytearray(honest)
+    overlapping[counts.valueoffset : counts.valueoffset + 2 * 64] = struct.pack("<H", 100) * 64
+    assert counts.dtype == tifffile.DATATYPE.SHORT
+    with pytest.raises(InvalidImage, match="strips overlap"):
+        decode(bytes(overlapping))
 
 
 BOMBS = {
