@@ -96,7 +96,7 @@ def test_jpeg_of_endless_scans_is_refused_unread() -> None:
 
 
 def test_scan_markers_in_metadata_and_behind_the_picture_are_not_counted() -> None:
-    data = encoded(picture("RGB"), "JPEG", comment=b"\xff\xda" * 1000) + b"\xff\xda\0\2" * 1000
+    data = encoded(picture("RGB"), "JPEG", comment=b"\xff\xda" * 1000) + b"\0\0" + b"\xff\xda\0\2" * 1000
     assert np.array_equal(decode(data), decode(encoded(picture("RGB"), "JPEG")))
 
 
