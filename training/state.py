@@ -11,11 +11,15 @@ from training.warmup import DenseHead
 
 AVERAGING = 0.998
 WEIGHT_DECAY = 0.05
+MUON_FACTOR = 2.5
 CLIP = 1.0
 
 
 class TrainingState:
-    """`elapsed` is seconds spent in steps, over all resumptions. Files in `folder` appear whole or not at all."""
+    """Muon moves the transformers' projections, AdamW the rest.
+
+    `elapsed` is seconds spent in steps, over all resumptions. Files in `folder` appear whole or not at all.
+    """
 
     def __init__(self, sam: Sam, folder: Path) -> None:
         self.sam = sam
@@ -29,10 +33,18 @@ class TrainingState:
         nn.init.trunc_normal_(sam.image_encoder.pos_embed, std=0.02)
         self.average = {name: value.detach().clone() for name, value in sam.state_dict().items()}
         parameters = [*sam.parameters(), *self.head.parameters()]
-        decayed = [value for value in parameters if value.ndim > 1]
-        others = [value for value in parameters if value.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+        projections = {
+            id(module.weight)
+            for part in (sam.image_encoder.blocks, sam.mask_decoder.transformer)
+            for module in part.modules()
+            if isinstance(module, nn.Linear)
+        }
+        matrices = [value for value in parameters if id(value) in projections]
+        others = [value for value in parameters if id(value) not in projections]
+        self.optimizers = [
+            torch.optim.Muon(matrices, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, weight_decay=0.0, betas=(0.9, 0.98)),
+        ]
 
     @property
     def patches(self) -> int:
@@ -40,17 +52,21 @@ class TrainingState:
         return self.sam.prompt_encoder.image_embedding_size[0]
 
     def set_rate(self, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        """The rate of AdamW; Muon's is MUON_FACTOR as high."""
+        for optimizer, factor in zip(self.optimizers, (MUON_FACTOR, 1.0), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = factor * rate
 
     def update(self, loss: Tensor, seconds: float) -> None:
         """One optimiser step that took `seconds`; the average follows, faster at first."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.elapsed += seconds
         self._share()
         nn.utils.clip_grad_norm_([*self.sam.parameters(), *self.head.parameters()], CLIP)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.steps += 1
         keep = min(AVERAGING, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
@@ -83,7 +99,7 @@ class TrainingState:
             "sam": self.sam.state_dict(),
             "head": self.head.state_dict(),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "steps": self.steps,
             "elapsed": self.elapsed,
         }
@@ -96,7 +112,8 @@ class TrainingState:
         self.sam.load_state_dict(checkpoint["sam"])
         self.head.load_state_dict(checkpoint["head"])
         self.average = checkpoint["average"]
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        for optimizer, kept in zip(self.optimizers, checkpoint["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.steps, self.elapsed = checkpoint["steps"], checkpoint["elapsed"]
 
 

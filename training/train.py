@@ -9,7 +9,8 @@ with further clicks on the error. The learning rate falls along a cosine over th
 
 Everything goes to the `--run` folder: `train.log`, `checkpoint.pth` (with the optimiser, for `--resume`) and
 `sam_demo.pth`, the averaged weights as Meta's checkpoints keep them, fp16. On a GPU: `--device cuda` and some eight
-times the pictures. On a busy CPU two processes of one thread each are quicker than one of two (pictures are then of each):
+times the pictures. On a busy CPU two processes of one thread each are quicker than one of two (pictures then are of
+each):
 
     torchrun --nproc-per-node 2 -m training.train --threads 1 --stages ...
 """
@@ -41,9 +42,9 @@ from training.warmup import dense_loss
 
 LOG = logging.getLogger("training")
 KINDS, KIND_SHARES = ("point", "box", "pair"), (0.55, 0.25, 0.2)
-ROUND_SHARES = (0.55, 0.25, 0.2)
+ROUND_SHARES = (0.65, 0.25, 0.1)
 DENSE_WEIGHT = 0.5
-WARMUP_STEPS = 150
+WARMUP_STEPS = 60
 SAVE_SECONDS = 120.0
 
 
