@@ -4,7 +4,7 @@ Graphs are written directly instead of traced by an exporter: layout, constants 
 converting needs no more memory than the weights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -140,6 +140,24 @@ class Graph:
         """The one output of `then` where the bool scalar `condition` is true, else that of `other`."""
         graphs = [helper.make_graph(side.nodes, self._fresh("branch"), [], side.outputs) for side in (then, other)]
         return self.op("If", condition, then_branch=graphs[0], else_branch=graphs[1])
+
+    def for_each(self, count: str, body: Callable[[str], str], dtype: type[np.generic], dims: Dims) -> str:
+        """Runs `body` for 0 to `count` (int64 scalar) and stacks its results along a new first axis.
+
+        Args:
+            count: how often, also never.
+            body: takes the index, an int64 scalar; may use every value made before.
+            dtype, dims: of one result.
+        """
+        always = self.constant(True, np.bool_)
+        with self.branch() as side:
+            index, proceed = self._fresh("index"), self._fresh("proceed")
+            result = body(index)
+            self.output(proceed, self._fresh("proceeds"), np.bool_, [])
+            self.output(result, self._fresh("result"), dtype, dims)
+        inputs = [_value_info(index, np.int64, []), _value_info(proceed, np.bool_, [])]
+        graph = helper.make_graph(side.nodes, self._fresh("loop"), inputs, side.outputs)
+        return self.op("Loop", count, always, body=graph)
 
     def model(self) -> onnx.ModelProto:
         """The finished model."""

@@ -3,6 +3,8 @@
 Opens files that `onnx_files.verify_pair` found whole; does not verify them again.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
 
 PROMPTS_PER_RUN = 16
-"""Of the decoder on a CPU: more fall out of the cache, fewer share less of the picture's own work."""
+"""Of the decoder on a CPU, at most: more fall out of the cache, fewer share less of the picture's own work."""
 
 _MULTIMASK_IDS = np.array([1, 2, 3], np.int64)
 _CPU = "CPUExecutionProvider"
@@ -67,12 +69,19 @@ class OnnxEncoder:
 
 
 class OnnxDecoder:
-    """The prompt encoder and mask decoder on ONNX Runtime; arguments and errors as `OnnxEncoder`."""
+    """The prompt encoder and mask decoder on ONNX Runtime; arguments and errors as `OnnxEncoder`.
+
+    On a CPU several prompts are spread over the threads, each thread with its own; only a single prompt is computed by
+    all threads together, which have to wait for each other at every operator.
+    """
 
     def __init__(self, path: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1) -> None:
         self.architecture = architecture
         self._session = _open_session(path, device, threads)
         self.runtime = _runtime_info(self._session, "fp32")
+        self._threads = threads if self.runtime.device == "cpu" else 1
+        self._serial = _open_session(path, device, 1) if self._threads > 1 else self._session
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="sam-decoder")
         side = architecture.low_res_side
         self._no_mask = {
             "mask_input": np.zeros((1, 1, side, side), np.float32),
@@ -94,29 +103,42 @@ class OnnxDecoder:
             "mask_ids": mask_ids,
             "min_iou": np.asarray(min_iou, np.float32),
         }
-        step = len(tokens) if self.runtime.device == "cuda" else PROMPTS_PER_RUN
-        side = self.architecture.low_res_side
-        predicted_iou = np.empty((len(tokens), len(mask_ids)), np.float32)
-        index: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
-        logits: list[NDArray[np.float32]] = []
-        for start in range(0, len(tokens), max(step, 1)):
-            part = slice(start, start + step)
+        parts = _parts(len(tokens), len(tokens) if self.runtime.device == "cuda" else PROMPTS_PER_RUN, self._threads)
+        session = self._session if len(parts) == 1 else self._serial
+
+        def run(part: slice) -> DecodedMasks:
             prompts = {"point_coords": tokens.coords[part], "point_labels": tokens.labels[part]}
-            iou, kept, masks = self._session.run(None, {**shared, **prompts, **self._masks(tokens, part)})
+            iou, index, logits = session.run(None, {**shared, **prompts, **self._masks(tokens, part)})
             _check_finite(iou, "a predicted IoU")
-            _check_finite(masks, "a mask's logits")
-            predicted_iou[part] = iou
-            index.append(kept + np.array([start, 0]))
-            logits.append(masks)
-        if len(logits) != 1:
-            logits = [np.concatenate([np.zeros((0, side, side), np.float32), *logits])]
-        return DecodedMasks(predicted_iou, np.concatenate(index), logits[0])
+            _check_finite(logits, "a mask's logits")
+            return DecodedMasks(iou, index + np.array([part.start, 0]), logits)
+
+        if len(parts) == 1:
+            return run(parts[0])
+        runs = list(self._pool.map(run, parts))
+        side = self.architecture.low_res_side
+        return DecodedMasks(
+            np.concatenate([np.zeros((0, len(mask_ids)), np.float32), *(done.predicted_iou for done in runs)]),
+            np.concatenate([np.zeros((0, 2), np.int64), *(done.index for done in runs)]),
+            np.concatenate([np.zeros((0, side, side), np.float32), *(done.logits for done in runs)]),
+        )
 
     def _masks(self, tokens: PromptTokens, part: slice) -> dict[str, NDArray[np.generic]]:
         if tokens.mask_input is None:
             return self._no_mask
         masks = tokens.mask_input[part, None]
         return {"mask_input": masks, "has_mask_input": np.ones(len(masks), np.bool_)}
+
+
+def _parts(count: int, largest: int, threads: int) -> list[slice]:
+    """Cuts `count` prompts into runs of at most `largest`, as many as keep all threads busy to the end."""
+    if count < 2:
+        return [slice(0, 1)] * count
+    runs = -(-count // largest)
+    if threads > 1:
+        runs = min(count, -(-runs // threads) * threads)
+    bounds = [count * run // runs for run in range(runs + 1)]
+    return [slice(start, end) for start, end in pairwise(bounds)]
 
 
 def _open_session(path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
