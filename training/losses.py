@@ -8,6 +8,8 @@ from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
 # threshold by 1, is not dominated by the 4-pixel cells of low-res logits.
 TEMPERATURE = 4.0
 FAR_SHARE = 0.5
+# Cells around an object, at least: a target may have vanished between the cells of a small picture.
+MIN_NEAR = 16
 
 
 def target_masks(labels: Tensor, targets: Tensor) -> Tensor:
@@ -31,7 +33,7 @@ def mask_loss(logits: Tensor, truth: Tensor, balance: float) -> Tensor:
     """
     logits = logits / TEMPERATURE
     near = _around(truth)
-    near_count, cells = near.sum((-2, -1)), truth.shape[-1] * truth.shape[-2]
+    near_count, cells = near.sum((-2, -1)).clamp(min=MIN_NEAR), truth.shape[-1] * truth.shape[-2]
     far_weight = (FAR_SHARE * near_count / (cells - near_count).clamp(min=1)).clamp(max=1.0)
     weight = torch.where(near, 1.0, far_weight[..., None, None])
     inside = (weight * truth).sum((-2, -1))

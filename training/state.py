@@ -1,5 +1,6 @@
 """What a training run is made of and how it is kept: network, throwaway head, optimiser, averaged weights, time."""
 
+import logging
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from training.warmup import DenseHead
 AVERAGING = 0.998
 WEIGHT_DECAY = 0.05
 MUON_FACTOR = 2.5
+
+LOG = logging.getLogger("training")
 CLIP = 1.0
 
 
@@ -64,7 +67,10 @@ class TrainingState:
         loss.backward()
         self.elapsed += seconds
         self._share()
-        nn.utils.clip_grad_norm_([*self.sam.parameters(), *self.head.parameters()], CLIP)
+        norm = nn.utils.clip_grad_norm_([*self.sam.parameters(), *self.head.parameters()], CLIP)
+        if not norm.isfinite():
+            LOG.warning("step left out: gradients are not finite")
+            return
         for optimizer in self.optimizers:
             optimizer.step()
         self.steps += 1

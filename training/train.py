@@ -43,7 +43,7 @@ from training.warmup import dense_loss
 LOG = logging.getLogger("training")
 KINDS, KIND_SHARES = ("point", "box", "pair"), (0.55, 0.25, 0.2)
 ROUND_SHARES = (0.65, 0.25, 0.1)
-DENSE_WEIGHT = 0.5
+DENSE_WEIGHT = 0.25
 WARMUP_STEPS = 60
 SAVE_SECONDS = 120.0
 
