@@ -3,7 +3,7 @@
 import logging
 import os
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import ray
 from pydantic import BaseModel, ConfigDict
@@ -13,16 +13,20 @@ from ray.serve.config import RequestRouterConfig
 
 from deployments.image_encoder import ImageEncoder
 from deployments.ingress import Ingress
+from deployments.logs import log_with_serve
 from deployments.mask_grid import MaskGridGenerator
 from deployments.metrics import open_batch_report
 from deployments.prompt_decoder import PromptDecoder
 from deployments.service import ServiceConfig
 from deployments.sizing import Part, Sizing, cluster_of, size_graph
+from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.select import RuntimePlan, open_decoder, open_encoder
 from segmentation.preflight import check
 from segmentation.settings import Settings
 
-logger = logging.getLogger("ray.serve")
+logger = logging.getLogger(__name__)
+
+Backend_co = TypeVar("Backend_co", EncoderBackend, DecoderBackend, covariant=True)
 
 # Calls for one picture go to the replica that holds it.
 CONSISTENT_HASH = RequestRouterConfig(
@@ -43,6 +47,7 @@ def build(args: AppArgs) -> Application:
     Raises:
         ConfigurationError: the server can't start; Serve shows its one line as the reason of DEPLOY_FAILED.
     """
+    log_with_serve()
     resolved, plan = check(os.environ, args.model_extra or {})
     for line in resolved.lines:
         logger.info("setting %s", line)
@@ -59,20 +64,20 @@ def build(args: AppArgs) -> Application:
 def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: Sizing) -> Application:
     pressure = settings.max_queue
     encoder = _deployment(ImageEncoder, sizing.encoder, 4 * pressure, request_router_config=CONSISTENT_HASH).bind(
-        partial(open_encoder, plan, device=sizing.encoder.device, threads=sizing.encoder.threads),
+        partial(_open, open_encoder, plan, sizing.encoder),
         device=sizing.encoder.device,
         max_batch=settings.encoder_batch,
         cache_mb=settings.embedding_cache_mb,
         open_report=open_batch_report,
     )
     decoder = _deployment(PromptDecoder, sizing.decoder, 2 * pressure).bind(
-        partial(open_decoder, plan, device=sizing.decoder.device, threads=sizing.decoder.threads),
+        partial(_open, open_decoder, plan, sizing.decoder),
         device=sizing.decoder.device,
         max_batch=settings.decoder_batch,
         open_report=open_batch_report,
     )
     grid = _deployment(MaskGridGenerator, sizing.grid, 32).bind(
-        partial(open_decoder, plan, device=sizing.grid.device, threads=sizing.grid.threads),
+        partial(_open, open_decoder, plan, sizing.grid),
         device=sizing.grid.device,
         niceness=GRID_NICENESS,
         open_report=open_batch_report,
@@ -84,6 +89,18 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         max_ongoing_requests=8 * pressure,
     )
     return ingress.bind(config, encoder, decoder, grid)
+
+
+class _Opener(Protocol[Backend_co]):
+    def __call__(self, plan: RuntimePlan, *, device: str, threads: int) -> Backend_co: ...
+
+
+def _open(opener: _Opener[Backend_co], plan: RuntimePlan, part: Part) -> Backend_co:
+    """Runs in the replica."""
+    log_with_serve()
+    backend = opener(plan, device=part.device, threads=part.threads)
+    logger.info("%s", backend.runtime)
+    return backend
 
 
 def _deployment(kind: type[Any], part: Part, max_ongoing: int, **options: Any) -> Deployment:

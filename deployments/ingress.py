@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
+from deployments.logs import log_with_serve
 from deployments.peers import RayPeer
 from deployments.routes import create_app
 from deployments.service import Service, ServiceConfig
@@ -20,6 +21,7 @@ class Ingress:
         decoder: "DeploymentHandle[Any]",
         grid: "DeploymentHandle[Any]",
     ) -> None:
+        log_with_serve()
         self._service = Service(
             config,
             RayPeer("ImageEncoder", encoder),

@@ -154,7 +154,7 @@ def test_mistakes_are_problem_documents_through_the_proxy_too(client: httpx2.Cli
 
 def test_many_calls_of_one_request_at_once_all_come_back(client: httpx2.Client, png: bytes) -> None:
     """Crops are encoded side by side through the consistent-hash router, which hangs calls that share an id."""
-    request = {**GRID, "points_per_side": 4, "crop_n_layers": 2, "stream": True}
+    request = {**GRID, "points_per_side": 4, "crop_n_layers": 2, "crop_n_points_downscale_factor": 1, "stream": True}
     answer = client.post("/segment/auto", data={"request": json.dumps(request)}, files={"image": png + b"\0"})
     events = [json.loads(line) for line in answer.text.splitlines()]
     assert events[-1]["event"] == "end"
