@@ -7,6 +7,7 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.admission import Admission
@@ -58,9 +59,8 @@ class Edge:
             if started:
                 raise
             problem = problem_for(error, request_id)
-            headers = [(name.encode(), value.encode()) for name, value in problem.headers().items()]
-            await send_marked({"type": "http.response.start", "status": problem.status, "headers": headers})
-            await send_marked({"type": "http.response.body", "body": problem.body(request_id)})
+            answer = Response(problem.body(request_id), problem.status, problem.headers())
+            await answer(scope, receive, send_marked)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
