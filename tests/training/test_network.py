@@ -6,6 +6,7 @@ from segment_anything.modeling import Sam
 
 from segmentation.backends.sam_module import build_sam
 from segmentation.models import Architecture
+from training.calibrate import fold
 from training.decoder import decode
 from training.network import Frame, embed_prompts, encode
 from training.prompts import Prompts
@@ -64,3 +65,20 @@ FULL = Frame(0, 0, 8)
 
 def _prompts(points: torch.Tensor | None, labels: torch.Tensor | None, boxes: torch.Tensor | None = None) -> Prompts:
     return Prompts(1, points, labels, boxes, targets=torch.empty(0), goal=torch.empty(0))
+
+
+def test_calibration_changes_scores_and_scale_but_no_mask(sam: Sam) -> None:
+    """Logits given back as `mask_input` mean the same before and after."""
+    embedding, points, labels = torch.randn(1, 256, 8, 8), torch.rand(2, 1, 2) * 128, torch.ones(2, 1)
+    calibrated = build_sam(SMALL)
+    calibrated.load_state_dict(sam.state_dict())
+    fold(calibrated, slope=1.5, shift=-0.2, scale=3.0)
+    with torch.no_grad():
+        first, scores = decode(sam, embedding, embed_prompts(sam, _prompts(points, labels), FULL), None, FULL)
+        sparse = embed_prompts(calibrated, _prompts(points, labels), FULL)
+        folded, folded_scores = decode(calibrated, embedding, sparse, None, FULL)
+        again, _ = decode(sam, embedding, sparse, first[:, :1], FULL)
+        folded_again, _ = decode(calibrated, embedding, sparse, folded[:, :1], FULL)
+    torch.testing.assert_close(folded, 3 * first, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(folded_scores, 1.5 * scores - 0.2, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(folded_again, 3 * again, rtol=1e-4, atol=1e-5)
