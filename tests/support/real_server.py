@@ -16,7 +16,7 @@ import yaml
 
 from segmentation.models import PROJECT_ROOT
 
-START_S = 150
+START_S = 240
 FAILED = "Deploying app 'sam' failed"
 """What the controller writes when an application can't be deployed; `serve run` itself goes on."""
 
