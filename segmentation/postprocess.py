@@ -70,16 +70,18 @@ def measure_mask(
 
 
 @compiled
-def _cells(logits: NDArray[np.float32], rows: int, columns: int, offset: np.float32) -> NDArray[np.uint8]:
-    """What is known of the 3x3 logits from each (row, column) on: one bit for where they all lie, else MIXED.
+def _level(value: np.float32, offset: np.float32) -> int:
+    """One bit for where a logit lies, from OUTSIDE up: not above -offset, not above 0, not above offset, above it."""
+    return 1 << (int(value > -offset) + int(value > 0) + int(value > offset))
 
-    The bits, from OUTSIDE up: not above -offset, not above 0, not above offset, above offset.
-    """
+
+@compiled
+def _cells(logits: NDArray[np.float32], rows: int, columns: int, offset: np.float32) -> NDArray[np.uint8]:
+    """The level of the 3x3 logits from each (row, column) on, MIXED where it is not one, uint8 [rows, columns]."""
     bits = np.empty((rows + 2, columns + 2), np.uint8)
     for row in range(rows + 2):
         for column in range(columns + 2):
-            value = logits[row, column]
-            bits[row, column] = 1 << (int(value > -offset) + int(value > 0) + int(value > offset))
+            bits[row, column] = _level(logits[row, column], offset)
     across = np.empty((rows + 2, columns), np.uint8)
     for row in range(rows + 2):
         for column in range(columns):
@@ -131,6 +133,7 @@ def _measure(
     codes = np.empty(len(row_bases), np.uint8)
     firsts = np.empty(len(row_bases) + 1, np.int64)
     across = np.empty(len(logits), np.float32)
+    levels = np.empty(len(logits), np.uint8)
     runs = np.empty((2 * column_starts[-1] + height + 2, 2), np.int64)
     used = high = low = 0
     for column_group in range(len(column_bases)):
@@ -141,29 +144,28 @@ def _measure(
         for x in range(column_starts[column_group], column_starts[column_group + 1]):
             runs = _with_room(runs, used, height)
             origin = (corner[0] + x) * frame_height + corner[1]
-            near_weight, weight, far_weight = column_weights[0, x], column_weights[1, x], column_weights[2, x]
             inside = False
             for span in range(spans):
-                code = codes[span]
-                first, last = firsts[span], firsts[span + 1]
-                if code != MIXED:
-                    y = row_starts[first]
-                    low += (row_starts[last] - y) * (code > OUTSIDE)
-                    high += (row_starts[last] - y) * (code > FIRST_INSIDE)
-                    if (code >= FIRST_INSIDE) != inside:
-                        inside = not inside
-                        used = _turn(runs, used, origin + y, inside)
-                    continue
-                for row in range(row_bases[first], row_bases[last - 1] + 3):
-                    across[row] = (
-                        near_weight * logits[row, base]
-                        + weight * logits[row, base + 1]
-                        + far_weight * logits[row, base + 2]
-                    )
-                for group in range(first, last):
+                group, last = firsts[span], firsts[span + 1]
+                if codes[span] == MIXED:
+                    rows = row_bases[group], row_bases[last - 1] + 3
+                    _interpolate_across(logits, rows, base, column_weights[:, x], offset, across, levels)
+                while group < last:
                     row = row_bases[group]
+                    code, following = codes[span], last
+                    if code == MIXED:
+                        code, following = _common(levels, row), group + 1
+                    start, stop = row_starts[group], row_starts[following]
+                    group = following
+                    if code != MIXED:
+                        low += (stop - start) * (code > OUTSIDE)
+                        high += (stop - start) * (code > FIRST_INSIDE)
+                        if (code >= FIRST_INSIDE) != inside:
+                            inside = not inside
+                            used = _turn(runs, used, origin + start, inside)
+                        continue
                     near, middle, far = across[row], across[row + 1], across[row + 2]
-                    for y in range(row_starts[group], row_starts[group + 1]):
+                    for y in range(start, stop):
                         value = row_weights[0, y] * near + row_weights[1, y] * middle + row_weights[2, y] * far
                         low += value > -offset
                         high += value > offset
@@ -173,6 +175,29 @@ def _measure(
             if inside:
                 used = _turn(runs, used, origin + height, False)
     return runs[:used].copy(), high, low
+
+
+@compiled
+def _interpolate_across(
+    logits: NDArray[np.float32],
+    rows: tuple[int, int],
+    base: int,
+    weights: NDArray[np.float32],
+    offset: np.float32,
+    across: NDArray[np.float32],
+    levels: NDArray[np.uint8],
+) -> None:
+    """Writes one pixel column of the low-res rows from `rows[0]` to `rows[1]`, and its levels."""
+    for row in range(rows[0], rows[1]):
+        value = weights[0] * logits[row, base] + weights[1] * logits[row, base + 1] + weights[2] * logits[row, base + 2]
+        across[row] = value
+        levels[row] = _level(value, offset)
+
+
+@compiled
+def _common(levels: NDArray[np.uint8], row: int) -> int:
+    """The level of three neighbouring rows, MIXED if it is not one."""
+    return levels[row] if levels[row] == levels[row + 1] == levels[row + 2] else MIXED
 
 
 @compiled
