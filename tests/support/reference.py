@@ -20,26 +20,25 @@ SCORE_TOLERANCE = 1e-3
 
 
 class RecordingGenerator(SamAutomaticMaskGenerator):
-    """`SamAutomaticMaskGenerator` that keeps each crop's candidates from before box NMS."""
+    """`SamAutomaticMaskGenerator` that keeps the candidates from before box NMS."""
 
-    def __init__(self, sam: Sam, parameters: AutomaticParameters) -> None:
-        arguments = {
+    def __init__(self, sam: Sam, parameters: AutomaticParameters, **options: Any) -> None:
+        arguments: dict[str, Any] = {
             name: getattr(parameters, name) for name in AutomaticParameters.__slots__ if name != "min_mask_area"
         }
         if parameters.point_grids is not None:
             arguments["point_grids"] = [np.array(grid) for grid in parameters.point_grids]
-        super().__init__(sam, **arguments)
-        self.candidates: list[Candidates] = []
+        super().__init__(sam, **arguments, **options)
+        self.batches: list[tuple[MaskData, list[int]]] = []
 
-    def _process_crop(self, image: Any, crop_box: Any, crop_layer_idx: Any, orig_size: Any) -> MaskData:
-        self._batches: list[Candidates] = []
-        data = super()._process_crop(image, crop_box, crop_layer_idx, orig_size)
-        self.candidates.extend(self._batches)
-        return data
+    @property
+    def candidates(self) -> list[Candidates]:
+        """By batch, in the order of decoding."""
+        return [_candidates(data, crop_box) for data, crop_box in self.batches]
 
     def _process_batch(self, points: Any, im_size: Any, crop_box: Any, orig_size: Any) -> MaskData:
         data = super()._process_batch(points, im_size, crop_box, orig_size)
-        self._batches.append(_candidates(data, crop_box))
+        self.batches.append((data, crop_box))
         return data
 
 
