@@ -12,7 +12,7 @@ DISC[..., 8:20, 10:22] = 1.0
 @pytest.mark.parametrize("balance", [0.0, 1.0])
 def test_truth_costs_less_than_empty_full_and_shifted(balance: float) -> None:
     cost = {
-        name: float(mask_loss((mask - 0.5) * 20, DISC, balance))
+        name: float(mask_loss((mask - 0.5) * 80, DISC, balance))
         for name, mask in {
             "truth": DISC,
             "empty": torch.zeros_like(DISC),
