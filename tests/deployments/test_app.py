@@ -1,6 +1,8 @@
 """The builder and `config/serve.yaml`: they agree, and a server that can't start says why in one line."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,17 @@ from segmentation.errors import ConfigurationError
 from segmentation.models import PROJECT_ROOT
 
 CONFIGS = sorted((PROJECT_ROOT / "config").glob("serve*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_they_were() -> Iterator[None]:
+    """`build` gives our loggers the handlers of Serve, for the life of the process."""
+    loggers = [logging.getLogger(name) for name in ("deployments", "segmentation")]
+    before = [(logger.handlers, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, level) in zip(loggers, before, strict=True):
+        logger.handlers = handlers
+        logger.setLevel(level)
 
 
 @pytest.fixture
