@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.losses import TEMPERATURE, mask_loss, target_masks, true_iou
+from training.losses import mask_loss, target_masks, true_iou
 
 DISC = torch.zeros(1, 1, 32, 32)
 DISC[..., 8:20, 10:22] = 1.0
