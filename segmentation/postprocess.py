@@ -19,6 +19,7 @@ from segmentation.upscale import UpscaleTable
 MIXED = 0
 OUTSIDE = 1
 FIRST_INSIDE = 4
+"""Levels of logits, see `_level`: those below FIRST_INSIDE are outside the mask. MIXED is no level."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,12 +50,23 @@ def runs_box(runs: Runs, size: Size) -> tuple[int, int, int, int]:
     if not len(runs):
         return 0, 0, 0, 0
     height = size[0]
-    first_x, first_y = np.divmod(runs[:, 0], height)
-    last_x, last_y = np.divmod(runs[:, 1] - 1, height)
-    if (first_x != last_x).any():
-        # A run that goes on in the next column holds the bottom of one column and the top of another.
-        return int(first_x[0]), 0, int(last_x[-1]), height - 1
-    return int(first_x[0]), int(first_y.min()), int(last_x[-1]), int(last_y.max())
+    top, bottom = _rows(runs, height)
+    return int(runs[0, 0]) // height, top, int(runs[-1, 1] - 1) // height, bottom
+
+
+@compiled
+def _rows(runs: Runs, height: int) -> tuple[int, int]:
+    """First and last row. A run that goes on in the next column holds the bottom of one and the top of another."""
+    top, bottom = height, -1
+    column = 0
+    for start, end in runs:
+        if start >= column + height:
+            column = start // height * height
+        if end > column + height:
+            return 0, height - 1
+        top = min(top, start - column)
+        bottom = max(bottom, end - 1 - column)
+    return top, bottom
 
 
 @compiled
