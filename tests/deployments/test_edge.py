@@ -1,11 +1,13 @@
 """What guards the app: places, bounds on bodies, deadlines, request ids, and silence about the insides."""
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import torch
 from httpx2 import ASGITransport, AsyncClient
 from local_graph import LocalGraph
 from segment_anything.modeling import Sam
@@ -243,12 +245,11 @@ async def test_what_fails_inside_stays_inside(
         assert (await client.post("/segment", data={"request": PROMPTS}, files={"image": png})).status_code == 200
 
 
-async def test_numbers_that_are_not_finite_are_the_servers_fault_and_never_an_answer(
-    graph: LocalGraph, png: bytes, sam: Sam
-) -> None:
-    encode = graph.backend.encode
-    graph.backend.encode = lambda images, sizes: encode(images, sizes) * float("nan")  # type: ignore[method-assign]
-    async with served(graph) as client:
+async def test_numbers_that_are_not_finite_are_the_servers_fault_and_never_an_answer(png: bytes, sam: Sam) -> None:
+    broken = copy.deepcopy(sam)
+    with torch.no_grad():
+        broken.image_encoder.pos_embed.fill_(torch.nan)
+    async with served(LocalGraph(broken)) as client:
         answer = await client.post("/segment", data={"request": PROMPTS}, files={"image": png})
     assert problem(answer) == (500, "internal")
 
