@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from oracle import TINY, random_sam
 from segment_anything.modeling import Sam
 
-from segmentation.backends.onnx import PROMPTS_PER_RUN, OnnxDecoder, OnnxEncoder, _parts
+from segmentation.backends.onnx import IMAGE_TOKENS_PER_RUN, OnnxDecoder, OnnxEncoder, _parts
 from segmentation.backends.onnx_files import OnnxPair
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.pytorch import PyTorchDecoder, PyTorchEncoder
@@ -22,6 +22,7 @@ from segmentation.errors import ConfigurationError, ModelFileError, NumericalErr
 from segmentation.types import DecodedMasks, PromptTokens
 
 SIDE = TINY.image_size
+PROMPTS_PER_RUN = IMAGE_TOKENS_PER_RUN // TINY.embedding_side**2
 SIZES = [(SIDE, SIDE), (SIDE, 50), (1, SIDE), (77, 128), (1, 1)]
 
 
