@@ -1,29 +1,43 @@
-"""Who may come in: a bound on requests that are under way, so that waiting never grows without end."""
+"""Who may come in: bounds on requests that are under way, so that waiting never grows without end."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from deployments.callers import ANYBODY, Caller
 from deployments.errors import Overloaded
 
 
 class Admission:
-    """A number of places. A request that finds none is turned away before its body is read."""
+    """A number of places. A request that finds none is turned away before its body is read.
 
-    def __init__(self, places: int) -> None:
+    Args:
+        places: for everybody together.
+        places_per_key: for each API key; 0 sets no bound of its own.
+    """
+
+    def __init__(self, places: int, places_per_key: int = 0) -> None:
         self.places = places
-        self.taken = 0
+        self.places_per_key = places_per_key
+        self._taken: Counter[Caller] = Counter()
+
+    @property
+    def taken(self) -> int:
+        return self._taken.total()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, caller: Caller = ANYBODY) -> Iterator[None]:
         """Takes a place for the length of the block.
 
         Raises:
-            Overloaded: none is free.
+            Overloaded: none is free, or the caller's key has all of its own.
         """
         if self.taken >= self.places:
             raise Overloaded(f"{self.places} requests are under way already; try again")
-        self.taken += 1
+        if caller != ANYBODY and 0 < self.places_per_key <= self._taken[caller]:
+            raise Overloaded(f"{self.places_per_key} requests of this API key are under way already; try again")
+        self._taken[caller] += 1
         try:
             yield
         finally:
-            self.taken -= 1
+            self._taken[caller] -= 1

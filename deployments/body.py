@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,12 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from deployments.byte_budget import ByteShare
 from deployments.errors import BodyTooLarge, InvalidJson, pointer_to
 from segmentation.errors import InvalidImage, InvalidRequest, UnsupportedMediaType
 
 MAX_PARTS = 8
+_ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +40,54 @@ class _MemoryParser(MultiPartParser):
 
     spool_max_size = 1 << 62
 
+    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None], max_bytes: int) -> None:
+        whole = self._whole(stream)
+        super().__init__(headers, whole, max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=max_bytes)
+        self._ended = False
 
-async def read_body(request: Request, max_bytes: int) -> Body:
+    def on_end(self) -> None:
+        self._ended = True
+
+    async def _whole(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """The stream; Starlette would take a form that breaks off for one without its last part."""
+        async for chunk in stream:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("it breaks off before its last boundary")
+
+
+async def read_body(request: Request, max_bytes: int, share: ByteShare) -> Body:
     """The body of a request.
+
+    Args:
+        share: of the bytes for all bodies; this one's are taken from it as they come.
 
     Raises:
         BodyTooLarge: more bytes than `max_bytes`; the rest is not read.
+        Overloaded: the bodies of other requests leave no room for it.
         InvalidRequest, UnsupportedMediaType: it is no form and no JSON.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return await _read_form(request.headers, counted(request, max_bytes), max_bytes)
+        return await _read_form(request.headers, counted(request, max_bytes, share), max_bytes)
     if kind == "application/json":
-        return Body(b"".join([chunk async for chunk in counted(request, max_bytes)]))
+        return Body(b"".join([chunk async for chunk in counted(request, max_bytes, share)]))
     raise UnsupportedMediaType("send multipart/form-data or application/json")
 
 
-async def counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The chunks of a body, up to a number of bytes."""
+async def counted(request: Request, max_bytes: int, share: ByteShare) -> AsyncGenerator[bytes, None]:
+    """The chunks of a body, up to a number of bytes. A length that can't fit is refused before anything is read."""
     too_large = BodyTooLarge(f"a request has at most {max_bytes / 1e6:g} MB")
-    if (declared := request.headers.get("content-length", "")).isdigit() and int(declared[:20]) > max_bytes:
-        raise too_large
+    if (declared := request.headers.get("content-length", "")).isdecimal():
+        if int(declared[:20]) > max_bytes:
+            raise too_large
+        share.require(int(declared[:20]))
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > max_bytes:
             raise too_large
+        share.take(len(chunk))
         yield chunk
 
 
@@ -90,6 +115,11 @@ def image_bytes(text: str) -> bytes:
     Raises:
         InvalidImage: neither.
     """
+    if _ADDRESS.match(text):
+        raise InvalidImage(
+            "image is an address, and this server fetches no pictures; send the file's bytes in base64, a data URI, "
+            "or a form with the file"
+        )
     payload = text
     if text[:5].lower() == "data:":
         head, comma, payload = text.partition(",")
@@ -102,7 +132,7 @@ def image_bytes(text: str) -> bytes:
 
 
 async def _read_form(headers: Headers, stream: AsyncGenerator[bytes, None], max_bytes: int) -> Body:
-    parser = _MemoryParser(headers, stream, max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=max_bytes)
+    parser = _MemoryParser(headers, stream, max_bytes)
     try:
         form = await parser.parse()
     except MultiPartException as error:

@@ -1,80 +1,89 @@
-"""The outermost layer of the HTTP app: request ids, admission, and a problem document for what goes wrong inside."""
+"""The edge of the HTTP app: who may come in, and a problem document for what goes wrong inside."""
 
 import logging
-import re
-import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.admission import Admission
+from deployments.byte_budget import ByteBudget
+from deployments.callers import ANYBODY, Keyring
+from deployments.headers import DOCS, is_under, path_of
 from deployments.problems import INTERNAL, Problem, problem_of
+from deployments.reports import Admitted, Refused, Report, unreported
+
+OPEN = ("/health", "/openapi.json", DOCS)
+"""Paths, and what is under them, that need no API key: load balancers have none, and people read before they ask."""
 
 ADMITTED = ("/segment", "/embeddings")
 """Paths, and what is under them, that need a place; `/health` and the like always get in."""
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 logger = logging.getLogger(__name__)
 
 
 class Edge:
-    """ASGI middleware. Puts `request_id` into the request's state.
+    """ASGI middleware. Puts the `caller` into the request's state, and its `body_share` where a body is read."""
 
-    Args:
-        tells_id: add `X-Request-ID` to answers; not behind Serve's proxy, which adds it to every answer itself.
-    """
-
-    def __init__(self, app: ASGIApp, admission: Admission, *, tells_id: bool = True) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keyring: Keyring,
+        admission: Admission,
+        body_budget: ByteBudget,
+        report: Report = unreported,
+    ) -> None:
         self._app = app
+        self._keyring = keyring
         self._admission = admission
-        self._tells_id = tells_id
+        self._body_budget = body_budget
+        self._report = report
+        self._report_places()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = request_id_of(Headers(scope=scope))
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id: str = scope["state"]["request_id"]
         started = False
 
-        async def send_marked(message: Message) -> None:
+        async def send_noting(message: Message) -> None:
             nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                headers = MutableHeaders(scope=message)
-                if self._tells_id:
-                    headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+            started = True
             await send(message)
 
         try:
-            await self._admit(scope, receive, send_marked)
+            await self._admit(scope, receive, send_noting)
         except ClientDisconnect:
             logger.info("the client of request %s left", request_id)
         except Exception as error:
             if started:
                 raise
             problem = problem_for(error, request_id)
+            self._report(Refused(problem.code))
             answer = Response(problem.body(request_id), problem.status, problem.headers())
-            await answer(scope, receive, send_marked)
+            await answer(scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if any(path == admitted or path.startswith(f"{admitted}/") for admitted in ADMITTED):
-            with self._admission.place():
-                await self._app(scope, receive, send)
+        path = path_of(scope)
+        is_open = any(is_under(path, open_path) for open_path in OPEN)
+        caller = ANYBODY if is_open else self._keyring.caller(Headers(scope=scope))
+        scope["state"]["caller"] = caller
+        if any(is_under(path, admitted) for admitted in ADMITTED):
+            try:
+                with self._admission.place(caller), self._body_budget.share() as share:
+                    self._report_places()
+                    scope["state"]["body_share"] = share
+                    await self._app(scope, receive, send)
+            finally:
+                self._report_places()
         else:
             await self._app(scope, receive, send)
 
-
-def request_id_of(headers: Headers) -> str:
-    """The caller's id if it is harmless, or a new one."""
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    def _report_places(self) -> None:
+        self._report(Admitted(self._admission.taken, self._admission.places))
 
 
 def problem_for(error: Exception, request_id: str) -> Problem:

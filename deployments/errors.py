@@ -5,12 +5,23 @@ Positional arguments only, so that each survives pickling.
 
 from collections.abc import Sequence
 
-from segmentation.errors import InvalidRequest, SegmentationError
+from segmentation.errors import InvalidRequest, SegmentationError, UnknownImage
 
 
 def pointer_to(location: Sequence[str | int]) -> str:
     """A JSON pointer, RFC 6901."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
+
+
+def not_held() -> UnknownImage:
+    """The same words whether an id was evicted, never given out, or is somebody else's: they tell nothing."""
+    return UnknownImage("no picture is held under this image_id (evicted, or the server restarted): send it again")
+
+
+class Unauthorized(SegmentationError):
+    """The request has no API key, or one that the server does not know."""
+
+    code = "unauthorized"
 
 
 class InvalidJson(SegmentationError):
@@ -52,7 +63,7 @@ class NotReady(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """Every place in the queue is taken."""
+    """Every place is taken, or all the memory for bodies."""
 
     code = "overloaded"
     retry_after_s = 1

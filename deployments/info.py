@@ -15,11 +15,13 @@ PATIENCE_S = 5.0
 _DISTRIBUTIONS = ("sam-serve", "ray", "numpy", "onnxruntime", "onnxruntime-gpu", "torch")
 _LIMITS = (
     "max_body_mb",
+    "max_body_total_mb",
     "max_megapixels",
     "max_prompts",
     "max_points_per_side",
     "max_crop_layers",
     "max_queue",
+    "max_queue_per_key",
     "prompt_timeout_s",
     "auto_timeout_s",
 )

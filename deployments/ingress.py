@@ -8,6 +8,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.logs import log_with_serve
 from deployments.peers import RayPeer
 from deployments.routes import create_app
+from deployments.serve_report import open_report
 from deployments.service import Service, ServiceConfig
 
 
@@ -27,6 +28,7 @@ class Ingress:
             RayPeer("ImageEncoder", encoder),
             RayPeer("PromptDecoder", decoder),
             RayPeer("MaskGridGenerator", grid),
+            open_report(config.plan.spec.name),
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -78,6 +78,8 @@ class Problem:
             headers["retry-after"] = str(self.retry_after_s)
         if self.allow is not None:
             headers["allow"] = self.allow
+        if self.status == 401:
+            headers["www-authenticate"] = "Bearer"
         return headers
 
     def body(self, request_id: str) -> bytes:

@@ -1,9 +1,10 @@
 """The HTTP routes of the contract. Knows no Ray: everything behind them is in `Service`."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -12,17 +13,39 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.arrays import to_npy
+from deployments.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
 from deployments.body import Body, image_bytes, read_body, strict_json
-from deployments.edge import Edge, problem_for
-from deployments.errors import DeadlineExceeded
-from deployments.grid_pipeline import Finished, GridRun, Progress, Started
+from deployments.callers import Caller
+from deployments.compression import Compression
+from deployments.cors import add_cors
+from deployments.deadline import Deadline
+from deployments.docs import add_docs
+from deployments.edge import Edge
+from deployments.errors import not_held
+from deployments.events import Tail, event_lines
+from deployments.grid_pipeline import Finished, GridRun, Started
+from deployments.headers import AnswerHeaders
 from deployments.info import backend_info, check_health
-from deployments.messages import PictureFile, PromptJob
-from deployments.openapi import BODY, COMMON, FIELDS, IMAGE_ID_PARAMETER, describe, request_body, responses
-from deployments.pictures import ImageSource, image_id_of
-from deployments.replies import NDJSON, EventStream, json_response, npy_response, timing_ms
+from deployments.messages import PictureFile, PromptJob, Spent
+from deployments.openapi import (
+    BODY,
+    COMMON,
+    EMBEDDING_PARAMETERS,
+    FIELDS,
+    KEYED,
+    NOT_MODIFIED,
+    NPY_ANSWER,
+    describe,
+    json_answer,
+    request_body,
+    responses,
+    streamed_answer,
+)
+from deployments.pictures import ImageSource, belongs_to, image_id_of
+from deployments.replies import EventStream, json_response, npy_response, timing_ms
+from deployments.reports import Answered
 from deployments.schemas import (
+    IMAGE_ID,
     AutomaticRequest,
     ImageRequest,
     SegmentRequest,
@@ -44,8 +67,10 @@ SMALL_BODY_BYTES = 64_000
 
 
 def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
-    """The ASGI app; `tells_id` as in `Edge`."""
-    app = FastAPI(title="SAM Serve", redirect_slashes=False)
+    """The ASGI app; `tells_id` as in `AnswerHeaders`."""
+    app = FastAPI(
+        title="SAM Serve", redirect_slashes=False, docs_url=None, redoc_url=None, default_response_class=Response
+    )
     routes = Routes(service)
     needs_body = (*BODY, *FIELDS, *COMMON)
     app.add_api_route(
@@ -53,41 +78,58 @@ def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
         routes.segment,
         methods=["POST"],
         openapi_extra=request_body(SegmentRequest),
-        responses=responses("masks of each prompt, best first", needs_body),
+        responses=responses("masks of each prompt, best first", needs_body, json_answer(SegmentAnswer)),
     )
     app.add_api_route(
         "/segment/auto",
         routes.segment_auto,
         methods=["POST"],
         openapi_extra=request_body(AutomaticRequest),
-        responses=responses("all masks of the picture", needs_body, ("application/json", NDJSON)),
+        responses=responses(
+            "all masks of the picture", needs_body, {**json_answer(AutomaticAnswer), **streamed_answer()}
+        ),
     )
     app.add_api_route(
         "/embeddings",
         routes.embed,
         methods=["POST"],
         openapi_extra=request_body(ImageRequest),
-        responses=responses("the picture's id", needs_body),
+        responses=responses("the picture's id", needs_body, json_answer(EmbeddingAnswer)),
     )
     app.add_api_route(
         "/embeddings/{image_id}",
         routes.embedding,
         methods=["GET"],
-        openapi_extra={"parameters": [IMAGE_ID_PARAMETER]},
-        responses=responses("float32 .npy [1, C, h, w]", ("unknown_image", *COMMON), ("application/octet-stream",)),
+        openapi_extra={"parameters": EMBEDDING_PARAMETERS},
+        responses=NOT_MODIFIED
+        | responses("float32 .npy [1, C, h, w]", ("unknown_image", "not_found", *COMMON), NPY_ANSWER),
     )
     app.add_api_route(
         "/backend_info",
         routes.backend_info,
         methods=["GET"],
-        responses=responses("what really runs", ("not_ready", "internal")),
+        responses=responses("what really runs", ("not_ready", "internal", *KEYED), json_answer(BackendInfo)),
     )
     app.add_api_route(
-        "/health", routes.health, methods=["GET"], responses=responses("ready", ("not_ready", "internal"))
+        "/health",
+        routes.health,
+        methods=["GET"],
+        responses=responses("ready", ("not_ready", "internal"), json_answer(Health)),
     )
+    add_docs(app)
     describe(app)
     app.add_exception_handler(HTTPException, _raise)
-    app.add_middleware(Edge, admission=service.admission, tells_id=tells_id)
+    # Each is around those before it: a preflight needs no key, and refusals carry every header too.
+    app.add_middleware(
+        Edge,
+        keyring=service.keyring,
+        admission=service.admission,
+        body_budget=service.body_budget,
+        report=service.report,
+    )
+    app.add_middleware(Compression)
+    add_cors(app, service.config.settings.cors_origins)
+    app.add_middleware(AnswerHeaders, tells_id=tells_id)
     return app
 
 
@@ -102,48 +144,54 @@ class Routes:
         """Masks for points, boxes and earlier masks."""
         started = time.perf_counter()
         async with Deadline(self._settings.prompt_timeout_s).guard():
-            body = await read_body(request, self._max_body_bytes)
-            fields, source, prompts = await self._aside(body, lambda: self._read_segment(body))
+            body = await self._body(request)
+            fields, source, prompts = await self._aside(body, lambda: self._read_segment(body, request.state.caller))
             job = PromptJob(prompts, fields.multimask_output, fields.return_logits, fields.mask_format)
             answer, decode_s = await self._service.prompts.segment(source, job)
+            timing = self._timed("/segment", answer.spent, decode_s, started, sum(map(len, answer.results)))
             document = {
                 "image_id": source.image_id,
                 "size": list(answer.size),
                 "results": [{"masks": masks} for masks in answer.results],
-                "timing_ms": timing_ms(answer.spent, decode_s, time.perf_counter() - started),
+                "timing_ms": timing,
             }
-            return await json_response(document)
+            return await json_response(document, timing)
 
     async def segment_auto(self, request: Request) -> Response:
         """Masks of everything in the picture."""
         started = time.perf_counter()
         deadline = Deadline(self._settings.auto_timeout_s)
         async with deadline.guard():
-            body = await read_body(request, self._max_body_bytes)
-            fields, source, parameters = await self._aside(body, lambda: self._read_automatic(body))
+            body = await self._body(request)
+            fields, source, parameters = await self._aside(
+                body, lambda: self._read_automatic(body, request.state.caller)
+            )
         run = GridRun(self._service.workshop, source, parameters, fields.mask_format)
-        steps = _until(deadline, run.events())
+        steps = deadline.until(run.events())
         first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
         head = {"image_id": source.image_id, "size": list(first.size) if isinstance(first, Started) else []}
 
-        def tail(finished: Finished) -> Mapping[str, object]:
-            spent = timing_ms(finished.spent, finished.decode_s, time.perf_counter() - started)
-            return {"parameters": asdict(parameters), "timing_ms": spent}
+        def tail(finished: Finished) -> Tail:
+            timing = self._timed("/segment/auto", finished.spent, finished.decode_s, started, len(finished.masks))
+            return {"parameters": asdict(parameters), "timing_ms": timing}
 
         if fields.stream:
-            return EventStream(_events(head, steps, tail, request.state.request_id))
+            return EventStream(event_lines(head, steps, tail, request.state.request_id, self._service.report))
         async with aclosing(steps):
             async for step in steps:
                 if isinstance(step, Finished):
-                    return await json_response({**head, "masks": step.masks, **tail(step)})
+                    end = tail(step)
+                    return await json_response({**head, "masks": step.masks, **end}, end["timing_ms"])
         raise RuntimeError("the run of automatic masks ended without an answer")
 
     async def embed(self, request: Request) -> Response:
         """Encodes a picture, to be asked about by its id."""
+        started = time.perf_counter()
         async with Deadline(self._settings.prompt_timeout_s).guard():
-            body = await read_body(request, self._max_body_bytes)
-            _, source = await self._aside(body, lambda: self._read(ImageRequest, body))
-            encoded, _ = await self._service.prompts.prepare(source)
+            body = await self._body(request)
+            _, source = await self._aside(body, lambda: self._read(ImageRequest, body, request.state.caller))
+            encoded, decode_s = await self._service.prompts.prepare(source)
+            spent = Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s)
             architecture = self._service.config.plan.spec.architecture
             return await json_response(
                 {
@@ -151,14 +199,18 @@ class Routes:
                     "size": list(encoded.size),
                     "model_type": self._service.config.plan.spec.name,
                     "shape": [1, *architecture.embedding_shape],
-                }
+                },
+                self._timed("/embeddings", spent, decode_s, started),
             )
 
     async def embedding(self, request: Request) -> Response:
         """The embedding of a picture that is held: float32 [1, C, h, w]."""
         async with Deadline(self._settings.prompt_timeout_s).guard():
-            encoded = await self._service.prompts.embedding(request.path_params["image_id"])
-            return npy_response(request, await asyncio.to_thread(to_npy, encoded.embedding[None]))
+            image_id: str = request.path_params["image_id"]
+            if not re.fullmatch(IMAGE_ID, image_id) or not belongs_to(image_id, request.state.caller.identity):
+                raise not_held()
+            encoded = await self._service.prompts.embedding(image_id)
+            return await npy_response(request, encoded.embedding[None])
 
     async def backend_info(self, request: Request) -> Response:
         """What really runs."""
@@ -172,22 +224,29 @@ class Routes:
         await check_health(self._service.peers)
         return await json_response({"status": "ok"})
 
-    @property
-    def _max_body_bytes(self) -> int:
-        return int(self._settings.max_body_mb * 1_000_000)
+    def _timed(self, route: str, spent: Spent, decode_s: float, started: float, masks: int = 0) -> Mapping[str, float]:
+        """`timing_ms` of an answer, which is reported at the same time."""
+        timing = timing_ms(spent, decode_s, time.perf_counter() - started)
+        self._service.report(Answered(route, timing, masks))
+        return timing
+
+    async def _body(self, request: Request) -> Body:
+        # Also for automatic masks: who sends slowly would hold a place for as long as they may take.
+        async with Deadline(self._settings.prompt_timeout_s).guard():
+            return await read_body(request, int(self._settings.max_body_mb * 1_000_000), request.state.body_share)
 
     async def _aside(self, body: Body, work: Callable[[], T]) -> T:
         return work() if len(body) <= SMALL_BODY_BYTES else await asyncio.to_thread(work)
 
-    def _read_segment(self, body: Body) -> tuple[SegmentRequest, ImageSource, tuple[Prompt, ...]]:
-        fields, source = self._read(SegmentRequest, body)
+    def _read_segment(self, body: Body, caller: Caller) -> tuple[SegmentRequest, ImageSource, tuple[Prompt, ...]]:
+        fields, source = self._read(SegmentRequest, body, caller)
         return fields, source, to_prompts(fields, self._settings, self._service.low_res_side)
 
-    def _read_automatic(self, body: Body) -> tuple[AutomaticRequest, ImageSource, AutomaticParameters]:
-        fields, source = self._read(AutomaticRequest, body)
+    def _read_automatic(self, body: Body, caller: Caller) -> tuple[AutomaticRequest, ImageSource, AutomaticParameters]:
+        fields, source = self._read(AutomaticRequest, body, caller)
         return fields, source, to_parameters(fields, self._settings)
 
-    def _read(self, model: type[M], body: Body) -> tuple[M, ImageSource]:
+    def _read(self, model: type[M], body: Body, caller: Caller) -> tuple[M, ImageSource]:
         fields = parse(model, strict_json(body.json))
         given = sum(value is not None for value in (body.file, fields.image, fields.image_id))
         if given != 1:
@@ -195,67 +254,13 @@ class Routes:
         if fields.image_id is not None:
             if fields.decode is not None:
                 raise InvalidRequest("decode goes with an image; an image_id stands for a decoded one", "/decode")
+            if not belongs_to(fields.image_id, caller.identity):
+                raise not_held()
             return fields, ImageSource(fields.image_id)
         data = image_bytes(fields.image) if fields.image is not None else body.file
         file = PictureFile(data or b"", to_decode_options(fields))
-        return fields, ImageSource(image_id_of(file, key="", model=self._service.config.model_identity), file)
-
-
-class Deadline:
-    """The moment when a request has taken too long."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._ends = asyncio.get_running_loop().time() + seconds
-
-    @asynccontextmanager
-    async def guard(self) -> AsyncIterator[None]:
-        """Cancels the block at the deadline.
-
-        Raises:
-            DeadlineExceeded: it did.
-        """
-        try:
-            async with asyncio.timeout_at(self._ends):
-                yield
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"no answer within {self._seconds:g} s. Automatic masks are faster with performance_mode or a lower "
-                "crop_n_layers, and stream shows how far they are"
-            ) from None
-
-
-async def _until(deadline: Deadline, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The events, each under the deadline: a guard around a `yield` would cancel whoever sends them."""
-    async with aclosing(events):
-        while True:
-            async with deadline.guard():
-                try:
-                    event = await anext(events)
-                except StopAsyncIteration:
-                    return
-            yield event
-
-
-async def _events(
-    head: Mapping[str, object],
-    steps: AsyncGenerator[Started | Progress | Finished, None],
-    tail: Callable[[Finished], Mapping[str, object]],
-    request_id: str,
-) -> AsyncGenerator[Mapping[str, object], None]:
-    """The lines of a stream: start, progress, masks, end; or an error in the place of what can't come."""
-    async with aclosing(steps):
-        yield {"event": "start", **head}
-        try:
-            async for step in steps:
-                if isinstance(step, Progress):
-                    yield {"event": "progress", "done": step.done, "total": step.total}
-                elif isinstance(step, Finished):
-                    for mask in step.masks:
-                        yield {"event": "mask", "mask": mask}
-                    yield {"event": "end", "count": len(step.masks), **tail(step)}
-        except Exception as error:
-            yield {"event": "error", "problem": problem_for(error, request_id).document(request_id)}
+        image_id = image_id_of(file, key=caller.identity, model=self._service.config.model_identity)
+        return fields, ImageSource(image_id, file)
 
 
 async def _raise(request: Request, error: Exception) -> Response:

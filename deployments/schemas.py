@@ -3,10 +3,12 @@
 Only the shape is checked here; what a value means for a picture is checked by the core, with the same pointers.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deployments.arrays import from_base64_npy
@@ -196,11 +198,17 @@ def _prompt(prompt: PromptFields, pointer: str, low_res_side: int) -> Prompt:
     if prompt.mask_input is not None:
         mask_input = from_base64_npy(prompt.mask_input, (low_res_side, low_res_side), f"{pointer}/mask_input")
     return Prompt(
-        points=np.array(points, np.float32).reshape(-1, 2),
+        points=_float32(points).reshape(-1, 2),
         labels=np.array(labels, np.int64),
-        box=None if prompt.box is None else np.array(prompt.box, np.float32),
+        box=None if prompt.box is None else _float32(prompt.box),
         mask_input=mask_input,
     )
+
+
+def _float32(values: Sequence[object]) -> NDArray[np.float32]:
+    """The numbers as float32; beyond its range its ends stand for them, and no picture is as large."""
+    limit = np.finfo(np.float32).max
+    return np.array(values, np.float64).clip(-limit, limit).astype(np.float32)
 
 
 def _plain(kind: str, message: str) -> str:

@@ -6,10 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from deployments.admission import Admission
+from deployments.byte_budget import ByteBudget
+from deployments.callers import Keyring
 from deployments.grid_pipeline import Workshop
 from deployments.peers import Peer
 from deployments.pictures import Darkroom
 from deployments.pipeline import PromptPipeline
+from deployments.reports import Report, unreported
 from deployments.sizing import Sizing
 from segmentation.backends.select import RuntimePlan
 from segmentation.settings import Settings
@@ -34,13 +37,18 @@ class ServiceConfig:
 
 
 class Service:
-    """The parts behind the routes, over any peers."""
+    """The parts behind the routes, over any peers; `report` is told of every request."""
 
-    def __init__(self, config: ServiceConfig, encoder: Peer, decoder: Peer, grid: Peer) -> None:
+    def __init__(
+        self, config: ServiceConfig, encoder: Peer, decoder: Peer, grid: Peer, report: Report = unreported
+    ) -> None:
         self.config = config
+        self.report = report
         self.encoder = encoder
         self.peers = (encoder, decoder, grid)
-        self.admission = Admission(config.settings.max_queue)
+        self.keyring = Keyring(config.settings.api_keys)
+        self.admission = Admission(config.settings.max_queue, config.settings.max_queue_per_key)
+        self.body_budget = ByteBudget(int(config.settings.max_body_total_mb * 1_000_000))
         architecture = config.plan.spec.architecture
         self.low_res_side = architecture.low_res_side
         darkroom = Darkroom(

@@ -4,11 +4,13 @@ Knows no runtime and reads no environment by itself: the mapping is passed in. N
 """
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from segmentation.api_keys import ApiKey, parse_api_keys
 from segmentation.errors import ConfigurationError
 from segmentation.models import PROJECT_ROOT
 
@@ -17,10 +19,45 @@ BACKENDS = ("pytorch", "onnx", "auto")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "auto")
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 
 
-def _setting(default: object, meaning: str, *, choices: tuple[str, ...] = (), minimum: float | None = None) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "choices": choices, "minimum": minimum})
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Web origins, comma separated, or `*` alone.
+
+    Raises:
+        ValueError: one could never be the `Origin` of a page.
+    """
+    origins = tuple(entry.strip().lower() for entry in text.split(","))
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin; write https://example.org, with a port if need be and no path")
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("* goes alone: it stands for every origin")
+    return origins
+
+
+def _setting(
+    default: object,
+    meaning: str,
+    *,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    values: str = "",
+    parse: Callable[[str], object] | None = None,
+    secret: bool = False,
+) -> Any:
+    """One setting.
+
+    Args:
+        parse: reads what is more than a word or a number; raises ValueError.
+        values: what `parse` takes, for the document.
+        secret: taken from the environment only, and never printed.
+    """
+    metadata = {
+        "meaning": meaning, "choices": choices, "minimum": minimum, "values": values, "parse": parse, "secret": secret,
+    }  # fmt: skip
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +79,23 @@ class Settings:
         "fp32", "of the image encoder; `auto` takes the fastest that is there", choices=PRECISIONS
     )
     max_body_mb: float = _setting(50.0, "largest request body, in MB (1,000,000 bytes)", minimum=0.001)
+    max_body_total_mb: float = _setting(
+        512.0,
+        "bodies of all requests under way together, in MB (1,000,000 bytes); more are answered 503. At least "
+        "`SAM_MAX_BODY_MB`",
+        minimum=0.001,
+    )
     max_megapixels: float = _setting(64.0, "largest picture, in millions of pixels", minimum=0.000001)
     max_prompts: int = _setting(64, "prompts in one request", minimum=1)
     max_points_per_side: int = _setting(64, "side of the point grid of automatic masks", minimum=1)
     max_crop_layers: int = _setting(3, "crop layers of automatic masks", minimum=0)
     max_queue: int = _setting(64, "requests admitted at once; more are answered 503", minimum=1)
-    prompt_timeout_s: float = _setting(120.0, "deadline of a prompt request, in seconds", minimum=0.001)
+    max_queue_per_key: int = _setting(
+        0, "requests of one API key admitted at once; 0 leaves `SAM_MAX_QUEUE` as the only bound", minimum=0
+    )
+    prompt_timeout_s: float = _setting(
+        120.0, "deadline of a prompt request, and of any request's body, in seconds", minimum=0.001
+    )
     auto_timeout_s: float = _setting(1800.0, "deadline of an automatic-mask request, in seconds", minimum=0.001)
     encoder_replicas: int = _setting(0, "`ImageEncoder` replicas; 0 sizes them from the cluster", minimum=0)
     decoder_replicas: int = _setting(0, "`PromptDecoder` replicas; 0 sizes them from the cluster", minimum=0)
@@ -66,6 +114,19 @@ class Settings:
     decoder_batch: int = _setting(64, "prompts decoded together at most", minimum=1)
     embedding_cache_mb: float = _setting(
         512.0, "embeddings and pictures each `ImageEncoder` replica keeps, in MB (1,000,000 bytes)", minimum=0
+    )
+    api_keys: tuple[ApiKey, ...] = _setting(
+        (),
+        'who may use the server, see "API keys" below; none lets everybody in. A secret: not in `args`',
+        values="`name:key`, comma separated",
+        parse=parse_api_keys,
+        secret=True,
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (),
+        "web pages of these origins may call the server from a browser",
+        values="`*`, or origins, comma separated",
+        parse=parse_origins,
     )
 
 
@@ -102,6 +163,11 @@ def resolve(environ: Mapping[str, str], args: Mapping[str, object] | None = None
     known = {setting.name: setting for setting in fields(Settings)}
     if unknown := sorted(set(args) - set(known)):
         raise ConfigurationError(f"unknown setting {unknown[0]!r} in args; known are {', '.join(known)}")
+    if leaked := [name for name in args if known[name].metadata["secret"]]:
+        raise ConfigurationError(
+            f"{leaked[0]} in args: a secret comes from the environment only, because Ray logs args; "
+            f"set {variable(leaked[0])}"
+        )
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     lines: list[str] = []
@@ -121,7 +187,15 @@ def resolve(environ: Mapping[str, str], args: Mapping[str, object] | None = None
     variables = {variable(name) for name in known}
     strangers = sorted(key for key in environ if key.startswith(PREFIX) and key not in variables)
     warnings = tuple(f"{key} is set but is no setting of this server; see docs/configuration.md" for key in strangers)
-    return Resolved(Settings(**values), sources, tuple(lines), warnings)
+    if sources["max_body_total_mb"] == "default":
+        values["max_body_total_mb"] = max(values["max_body_total_mb"], values["max_body_mb"])
+    settings = Settings(**values)
+    if settings.max_body_total_mb < settings.max_body_mb:
+        raise ConfigurationError(
+            f"SAM_MAX_BODY_TOTAL_MB is {_show(settings.max_body_total_mb)}, less than SAM_MAX_BODY_MB, "
+            f"{_show(settings.max_body_mb)}: a body of that size could never come in; raise the one or lower the other"
+        )
+    return Resolved(settings, sources, tuple(lines), warnings)
 
 
 def documented() -> list[tuple[str, str, str, str]]:
@@ -129,8 +203,9 @@ def documented() -> list[tuple[str, str, str, str]]:
     rows = []
     for setting in fields(Settings):
         choices = setting.metadata["choices"]
-        values = " ".join(f"`{choice}`" for choice in choices) or _KINDS[_kind(setting)]
-        rows.append((f"`{variable(setting.name)}`", values, f"`{_show(setting.default)}`", setting.metadata["meaning"]))
+        values = " ".join(f"`{choice}`" for choice in choices) or setting.metadata["values"] or _KINDS[_kind(setting)]
+        default = f"`{_show(setting.default)}`" if setting.default != () else "none"
+        rows.append((f"`{variable(setting.name)}`", values, default, setting.metadata["meaning"]))
     return rows
 
 
@@ -145,6 +220,11 @@ def _parse(setting: "Field[Any]", given: object, source: str) -> Any:
     where = variable(setting.name) if source == "environment" else f"{setting.name} in args"
     kind = _kind(setting)
     text = str(given).strip()
+    if parse := setting.metadata["parse"]:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
     if kind == "bool":
         if text.lower() not in _BOOLEANS:
             raise ConfigurationError(f"{where} is {text!r}; say true or false")
@@ -173,4 +253,6 @@ def _show(value: object) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, tuple):
+        return ", ".join(str(part) for part in value)
     return str(value)

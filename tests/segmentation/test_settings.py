@@ -66,11 +66,41 @@ def test_yaml_booleans_and_numbers_are_taken_as_they_are() -> None:
         ({"SAM_PROMPT_TIMEOUT_S": "inf"}, {}, "it must be at least"),
         ({}, {"max_queue": "many"}, "max_queue in args is 'many'; say a whole number"),
         ({"SAM_MODEL_TYPE": "demo"}, {"use_gpu": 3}, "use_gpu in args is '3'"),
+        ({"SAM_CORS_ORIGINS": "https://a.org/"}, {}, "SAM_CORS_ORIGINS: 'https://a.org/' is no origin"),
+        ({"SAM_CORS_ORIGINS": "https://a.org,*"}, {}, "SAM_CORS_ORIGINS: * goes alone"),
+        ({}, {"cors_origins": "a.org"}, "cors_origins in args: 'a.org' is no origin"),
     ],
 )
 def test_bad_values_stop_the_start(environ: dict[str, str], args: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(says)):
         resolve(environ, args)
+
+
+def test_origins_are_read_as_browsers_send_them() -> None:
+    given = "https://Example.org, http://localhost:3000,http://[::1]:80"
+    expected = ("https://example.org", "http://localhost:3000", "http://[::1]:80")
+    assert resolve({"SAM_CORS_ORIGINS": given}).settings.cors_origins == expected
+    assert resolve({}, {"cors_origins": "*"}).settings.cors_origins == ("*",)
+    assert resolve({}).settings.cors_origins == ()
+
+
+def test_a_secret_is_never_shown() -> None:
+    secret = "0123456789abcdefghij"
+    resolved = resolve({"SAM_API_KEYS": f"alice:{secret},bob:{secret}2"})
+    assert [key.name for key in resolved.settings.api_keys] == ["alice", "bob"]
+    assert resolved.lines == ("api_keys=alice, bob (environment)",)
+    assert "api_keys" not in repr(resolved.settings)
+    assert secret not in repr(resolved)
+
+
+def test_a_secret_comes_from_the_environment_only() -> None:
+    secret = "0123456789abcdefghij"
+    with pytest.raises(ConfigurationError, match="set SAM_API_KEYS") as caught:
+        resolve({}, {"api_keys": f"alice:{secret}"})
+    assert secret not in caught.value.message
+    with pytest.raises(ConfigurationError, match="SAM_API_KEYS: entry 1 must be name:key") as caught:
+        resolve({"SAM_API_KEYS": secret})
+    assert secret not in caught.value.message
 
 
 def test_unknown_variable_warns() -> None:
@@ -91,3 +121,9 @@ def test_the_document_lists_every_setting_as_the_code_has_it() -> None:
     settings = [row for row in rows if len(row) == 4 and row[0].startswith("`SAM_")]
     assert settings == documented()
     assert len(settings) == len(Settings.__dataclass_fields__)
+
+
+def test_a_larger_body_has_room_without_a_second_setting() -> None:
+    assert resolve({"SAM_MAX_BODY_MB": "900"}).settings.max_body_total_mb == 900
+    with pytest.raises(ConfigurationError, match="SAM_MAX_BODY_TOTAL_MB is 800, less than SAM_MAX_BODY_MB, 900"):
+        resolve({"SAM_MAX_BODY_MB": "900", "SAM_MAX_BODY_TOTAL_MB": "800"})

@@ -1,0 +1,68 @@
+"""Places and bytes: taken, refused, and given back whatever happens."""
+
+import pytest
+
+from deployments.admission import Admission
+from deployments.byte_budget import ByteBudget
+from deployments.callers import ANYBODY, Caller
+from deployments.errors import Overloaded
+
+ALICE, BOB = Caller("a"), Caller("b")
+
+
+def test_each_key_has_places_of_its_own_within_those_of_everybody() -> None:
+    admission = Admission(places=3, places_per_key=2)
+    with admission.place(ALICE), admission.place(ALICE):
+        with pytest.raises(Overloaded, match="2 requests of this API key"), admission.place(ALICE):
+            pass
+        with admission.place(BOB):
+            assert admission.taken == 3
+            with pytest.raises(Overloaded, match="3 requests are under way"), admission.place(BOB):
+                pass
+        assert admission.taken == 2
+    with admission.place(ALICE):
+        assert admission.taken == 1
+
+
+@pytest.mark.parametrize(("caller", "places_per_key"), [(ALICE, 0), (ANYBODY, 1)])
+def test_without_keys_or_a_bound_for_them_only_all_places_count(caller: Caller, places_per_key: int) -> None:
+    admission = Admission(places=2, places_per_key=places_per_key)
+    with admission.place(caller), admission.place(caller):
+        assert admission.taken == 2
+
+
+def test_a_place_comes_back_after_a_failure() -> None:
+    admission = Admission(1)
+    with pytest.raises(RuntimeError), admission.place(ALICE):
+        raise RuntimeError
+    assert admission.taken == 0
+
+
+def test_bytes_are_shared_and_come_back_with_their_request() -> None:
+    budget = ByteBudget(10)
+    with budget.share() as first:
+        first.take(4)
+        with budget.share() as second:
+            second.require(6)
+            second.take(5)
+            for refuse in (second.require, second.take):
+                with pytest.raises(Overloaded):
+                    refuse(2)
+            assert budget.taken == 9
+        assert budget.taken == 4
+        first.take(6)
+        assert budget.taken == 10
+    assert budget.taken == 0
+
+
+def test_bytes_come_back_after_a_failure() -> None:
+    budget = ByteBudget(10)
+
+    def fail() -> None:
+        with budget.share() as share:
+            share.take(10)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert budget.taken == 0

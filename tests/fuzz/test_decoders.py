@@ -1,0 +1,112 @@
+"""Every decoder of what callers send, on bytes from nowhere and on good ones that were damaged: only errors of ours."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pictures import KINDS, encoded, picture
+from starlette.datastructures import Headers
+
+from deployments.arrays import from_base64_npy, to_npy
+from deployments.body import _read_form, image_bytes, strict_json
+from deployments.errors import InvalidJson
+from segmentation import rle
+from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest, UnsupportedMediaType
+from segmentation.image import decode_image
+from segmentation.pixels import DecodeOptions
+
+Run = Callable[[Callable[[], None]], None]
+EXAMPLES = 60
+PICTURES = [encoded(picture("P" if kind == "GIF" else "RGB"), kind) for kind in KINDS]
+ARRAY = to_npy(np.zeros((4, 4), np.float32))
+FORM = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc\r\n--x--\r\n'
+
+
+@st.composite
+def damaged(draw: st.DrawFn, originals: list[bytes]) -> bytes:
+    """One of them with bytes changed, cut out, repeated or put in."""
+    data = bytearray(draw(st.sampled_from(originals)))
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, min(len(data), 400)))
+        length = draw(st.integers(0, 16))
+        data[place : place + length] = draw(st.binary(max_size=16))
+    return bytes(data[: draw(st.integers(0, len(data)))]) if draw(st.booleans()) else bytes(data)
+
+
+OPTIONS = st.sampled_from([DecodeOptions(), DecodeOptions(page=1), DecodeOptions(scaling="percentile")])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_pictures(fuzz: Run) -> None:
+    @settings(max_examples=3 * EXAMPLES)
+    @given(st.binary(max_size=200) | damaged(PICTURES), OPTIONS)
+    def decode(data: bytes, options: DecodeOptions) -> None:
+        with contextlib.suppress(InvalidImage, ImageTooLarge, UnsupportedMediaType, InvalidRequest):
+            rgb = decode_image(data, max_megapixels=1, options=options)
+            assert rgb.dtype == np.uint8
+            assert rgb.ndim == 3
+
+    fuzz(decode)
+
+
+def test_base64_and_data_uris(fuzz: Run) -> None:
+    @settings(max_examples=EXAMPLES)
+    @given(st.text() | st.text().map("data:{}".format) | st.binary().map(lambda b: base64.b64encode(b).decode()))
+    def decode(text: str) -> None:
+        with contextlib.suppress(InvalidImage):
+            assert isinstance(image_bytes(text), bytes)
+
+    fuzz(decode)
+
+
+def test_json(fuzz: Run) -> None:
+    @settings(max_examples=EXAMPLES)
+    @given(st.binary() | damaged([b'{"prompts": [{"points": [[1.5e3, -2]], "labels": [true, null]}]}']))
+    def decode(data: bytes) -> None:
+        with contextlib.suppress(InvalidJson):
+            strict_json(data)
+
+    fuzz(decode)
+
+
+def test_arrays(fuzz: Run) -> None:
+    @settings(max_examples=EXAMPLES)
+    @given(st.binary() | damaged([ARRAY]))
+    def decode(data: bytes) -> None:
+        with contextlib.suppress(InvalidRequest):
+            assert from_base64_npy(base64.b64encode(data).decode(), (4, 4), "/x").shape == (4, 4)
+
+    fuzz(decode)
+
+
+def test_forms(fuzz: Run) -> None:
+    @settings(max_examples=EXAMPLES)
+    @given(st.binary() | damaged([FORM]), st.integers(1, 50))
+    def decode(data: bytes, step: int) -> None:
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            for start in range(0, len(data), step):
+                yield data[start : start + step]
+
+        headers = Headers({"content-type": "multipart/form-data; boundary=x"})
+        with contextlib.suppress(InvalidRequest):
+            asyncio.run(_read_form(headers, chunks(), 10_000))
+
+    fuzz(decode)
+
+
+def test_run_lengths(fuzz: Run) -> None:
+    """The server reads its own only; a library's user may bring others, and every mask must come back as it was."""
+
+    @settings(max_examples=EXAMPLES)
+    @given(st.integers(1, 9), st.integers(1, 9), st.data())
+    def there_and_back(height: int, width: int, data: st.DataObject) -> None:
+        flat = data.draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width))
+        mask = np.array(flat).reshape(height, width)
+        assert np.array_equal(rle.decode(rle.encode(mask)), mask)
+
+    fuzz(there_and_back)
