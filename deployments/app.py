@@ -15,8 +15,8 @@ from deployments.image_encoder import ImageEncoder
 from deployments.ingress import Ingress
 from deployments.logs import log_with_serve
 from deployments.mask_grid import MaskGridGenerator
-from deployments.metrics import open_batch_report
 from deployments.prompt_decoder import PromptDecoder
+from deployments.serve_report import open_report
 from deployments.service import ServiceConfig
 from deployments.sizing import Part, Sizing, cluster_of, size_graph
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
@@ -63,30 +63,33 @@ def build(args: AppArgs) -> Application:
 
 def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: Sizing) -> Application:
     pressure = settings.max_queue
+    report = partial(open_report, plan.spec.name)
     encoder = _deployment(ImageEncoder, sizing.encoder, 4 * pressure, request_router_config=CONSISTENT_HASH).bind(
         partial(_open, open_encoder, plan, sizing.encoder),
         device=sizing.encoder.device,
         max_batch=settings.encoder_batch,
         cache_mb=settings.embedding_cache_mb,
-        open_report=open_batch_report,
+        open_report=report,
     )
     decoder = _deployment(PromptDecoder, sizing.decoder, 2 * pressure).bind(
         partial(_open, open_decoder, plan, sizing.decoder),
         device=sizing.decoder.device,
         max_batch=settings.decoder_batch,
-        open_report=open_batch_report,
+        open_report=report,
     )
     grid = _deployment(MaskGridGenerator, sizing.grid, 32).bind(
         partial(_open, open_decoder, plan, sizing.grid),
         device=sizing.grid.device,
         niceness=GRID_NICENESS,
-        open_report=open_batch_report,
+        open_report=report,
     )
     # Admission is the ingress's own; Serve's bound lies above it, so that it is never what answers.
     ingress = cast("Deployment", serve.deployment(serve.ingress(None)(Ingress))).options(
         name="Ingress",
         ray_actor_options={"num_cpus": sizing.ingress_cpus},
         max_ongoing_requests=8 * pressure,
+        # A replica that is replaced first answers what it has let in.
+        graceful_shutdown_timeout_s=settings.auto_timeout_s,
     )
     return ingress.bind(config, encoder, decoder, grid)
 

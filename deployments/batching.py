@@ -35,12 +35,16 @@ class Batched(Generic[Result]):
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """One batch that ran: jobs, their summed weight, the longest wait and the run time in seconds."""
+    """One batch that ran: jobs, their summed weight, the longest wait and the run time in seconds.
+
+    queued: jobs that waited when it ended.
+    """
 
     jobs: int
     weight: int
     waited_s: float
     ran_s: float
+    queued: int
 
 
 @dataclass(slots=True)
@@ -134,6 +138,7 @@ class Batcher(Generic[Job, Result]):
                 weight=sum(waiting.weight for waiting in batch),
                 waited_s=started - batch[0].since,
                 ran_s=time.perf_counter() - started,
+                queued=len(self),
             )
         )
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.batching import Batcher, BatchReport
+from deployments.batching import Batcher
 from deployments.embedding_cache import EmbeddingCache, HeldImage
+from deployments.errors import not_held
 from deployments.messages import Encoded, EncodedImage, InputPicture, PictureFile
+from deployments.reports import EmbeddingsHeld, EmbeddingWanted, Report, Running, open_unreported
 from deployments.single_flight import SingleFlight
 from segmentation.backends.protocol import EncoderBackend, RuntimeInfo
-from segmentation.errors import ConfigurationError, NumericalError, SegmentationError, UnknownImage
+from segmentation.errors import ConfigurationError, SegmentationError
 from segmentation.transforms import pad_to_square
 
 MB = 1_000_000
@@ -29,7 +31,7 @@ class ImageEncoder:
         device: the device this replica was given, "cuda" or "cpu"; a runtime on another one is refused.
         max_batch: pictures encoded together at most.
         cache_mb: bound of the cache in MB (1,000,000 bytes).
-        open_report: makes the observer of batches; called once, in the replica.
+        open_report: makes what is told of runtime, batches and cache; called once, in the replica.
     """
 
     def __init__(
@@ -39,17 +41,20 @@ class ImageEncoder:
         device: str,
         max_batch: int,
         cache_mb: float,
-        open_report: Callable[[], Callable[[BatchReport], None]] = lambda: lambda report: None,
+        open_report: Callable[[], Report] = open_unreported,
     ) -> None:
         self._backend = open_backend()
         refuse_other_device(self._backend.runtime, device)
+        self._report = open_report()
+        self._report(Running(self._backend.runtime))
         self._cache = EmbeddingCache(int(cache_mb * MB))
+        self._report_cache(evicted=0)
         self._flights: SingleFlight[EncodedImage] = SingleFlight()
         self._batcher: Batcher[NDArray[np.uint8], tuple[NDArray[np.float32], float]] = Batcher(
             self._run,
             ThreadPoolExecutor(1, thread_name_prefix="encoder"),
             max_weight=max_batch,
-            report=open_report(),
+            report=self._report,
         )
 
     def reconfigure(self, user_config: Mapping[str, float]) -> None:
@@ -57,7 +62,9 @@ class ImageEncoder:
         if "max_batch" in user_config:
             self._batcher.max_weight = int(user_config["max_batch"])
         if "cache_mb" in user_config:
+            before = self._cache.evictions
             self._cache.max_bytes = int(user_config["cache_mb"] * MB)
+            self._report_cache(evicted=self._cache.evictions - before)
 
     async def describe(self) -> RuntimeInfo:
         """What really runs here."""
@@ -65,19 +72,24 @@ class ImageEncoder:
 
     async def encode(self, key: str, picture: InputPicture) -> EncodedImage:
         """The picture's embedding: held, under way for another caller, or encoded now."""
-        if held := self._cache.get(key):
+        held = self._cache.get(key)
+        self._report(EmbeddingWanted(held=held is not None))
+        if held:
             return EncodedImage(key, held.embedding, held.size)
         return await self._flights.run(key, lambda: self._encode(key, picture))
 
     async def fetch(self, key: str) -> Encoded:
         """The embedding held under the key, or `UnknownImage` as a value."""
         held = self._cache.get(key)
-        return EncodedImage(key, held.embedding, held.size) if held else _unknown()
+        if held is None:
+            return not_held()  # not counted as a miss: `encode` follows, unless the client has nothing but the id
+        self._report(EmbeddingWanted(held=True))
+        return EncodedImage(key, held.embedding, held.size)
 
     async def find(self, key: str) -> Encoded:
         """`fetch` without handing the embedding over: an empty one comes back."""
         held = self._cache.get(key)
-        return EncodedImage(key, held.embedding[:0], held.size) if held else _unknown()
+        return EncodedImage(key, held.embedding[:0], held.size) if held else not_held()
 
     async def prepare(self, key: str, picture: InputPicture) -> EncodedImage:
         """`encode` without handing the embedding over: an empty one comes back."""
@@ -87,13 +99,18 @@ class ImageEncoder:
     async def file(self, key: str) -> PictureFile | SegmentationError:
         """The picture held under the key as it came, or `UnknownImage` as a value."""
         held = self._cache.get(key)
-        return held.file if held and held.file else _unknown()
+        return held.file if held and held.file else not_held()
 
     async def _encode(self, key: str, picture: InputPicture) -> EncodedImage:
         batched = await self._batcher.submit(picture.pixels)
         embedding, encode_s = batched.result
+        before = self._cache.evictions
         self._cache.put(key, HeldImage(embedding, picture.size, picture.file))
+        self._report_cache(evicted=self._cache.evictions - before)
         return EncodedImage(key, embedding, picture.size, encode_s, batched.waited_s)
+
+    def _report_cache(self, *, evicted: int) -> None:
+        self._report(EmbeddingsHeld(len(self._cache), self._cache.nbytes, self._cache.max_bytes, evicted))
 
     def _run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[NDArray[np.float32], float]]:
         started = time.perf_counter()
@@ -101,8 +118,6 @@ class ImageEncoder:
         images = np.stack([pad_to_square(picture, side) for picture in pictures])
         sizes = np.array([picture.shape[:2] for picture in pictures], np.int64)
         embeddings = self._backend.encode(images, sizes)
-        if not np.isfinite(embeddings).all():
-            raise NumericalError("the image encoder gave values that are not finite")
         seconds = time.perf_counter() - started
         return [(_owned(embedding), seconds) for embedding in embeddings]
 
@@ -126,7 +141,3 @@ def _owned(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     copy = np.array(embedding, np.float32)
     copy.setflags(write=False)
     return copy
-
-
-def _unknown() -> UnknownImage:
-    return UnknownImage("no picture is held under this image_id (evicted, or the server restarted): send it again")

@@ -8,8 +8,7 @@ def log_with_serve() -> None:
 
     Called at the start of every process of the graph; elsewhere our loggers are left to whoever configures logging.
     """
-    serve = logging.getLogger("ray.serve")
     for name in ("deployments", "segmentation"):
-        logger = logging.getLogger(name)
-        logger.handlers = list(serve.handlers)
-        logger.setLevel(serve.level)
+        # A parent, not a copy of its handlers and level: Serve replaces those when `logging_config` changes under a
+        # running replica.
+        logging.getLogger(name).parent = logging.getLogger("ray.serve")

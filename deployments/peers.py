@@ -17,6 +17,7 @@ from ray.exceptions import (
     RayTaskError,
     WorkerCrashedError,
 )
+from ray.serve.context import _get_serve_request_context, _set_request_context
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -74,9 +75,7 @@ class RayPeer:
     def call(self, method: str, *args: object, key: str = "") -> Call[Any]:
         # By value would go over gRPC, whose limit of 4 MiB an embedding just exceeds.
         handle = self._handle.options(method_name=method, session_id=key, _by_reference=True)
-        # A fresh context gives the call an id of its own. Calls that share the id of their HTTP request hang in the
-        # consistent-hash router when several are under way at once.
-        return cast("Call[Any]", Context().run(handle.remote, *args))
+        return cast("Call[Any]", _context_of_a_call().run(handle.remote, *args))
 
     async def broadcast(self, method: str, *, timeout_s: float) -> list[Any]:
         try:
@@ -84,6 +83,18 @@ class RayPeer:
         except (TimeoutError, RayError, RayServeException):
             return []
         return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+
+def _context_of_a_call() -> Context:
+    """A context with the HTTP request's id and route, so that every replica logs under that id.
+
+    It is a fresh one because Serve's internal id must be the call's own: calls that share the internal id of their HTTP
+    request hang in the consistent-hash router when several are under way at once.
+    """
+    request = _get_serve_request_context()
+    context = Context()
+    context.run(_set_request_context, route=request.route, request_id=request.request_id)
+    return context
 
 
 async def result(call: Call[T | SegmentationError], *upstream: Call[Any]) -> T:

@@ -1,0 +1,57 @@
+# syntax=docker/dockerfile:1
+#
+#   docker build --target cpu -t sam-serve:cpu .
+#   docker build --target gpu -t sam-serve:gpu .          # the host needs the NVIDIA driver and container toolkit
+#   docker run --init --shm-size 2g -p 127.0.0.1:5000:5000 -e SAM_MODEL_TYPE=demo sam-serve:cpu
+#
+# Other models come by volume, checkpoints in /models and ONNX pairs in /models/onnx; an empty volume gets the demo model:
+#   docker run … -v sam-models:/models -e SAM_MODEL_TYPE=vit_b sam-serve:cpu
+# A checkpoint runs on PyTorch, and downloads itself, in images built with `--build-arg PYTORCH=-pytorch`.
+#
+# Neither target has been built yet: where this was written there was no builder.
+
+FROM python:3.11-slim-bookworm AS base
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/opt/venv/bin:$PATH
+
+FROM base AS build
+ARG PYTORCH=""
+RUN python -m venv /opt/venv
+WORKDIR /app
+
+FROM build AS build-cpu
+COPY requirements/ requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/cpu${PYTORCH}.txt
+
+FROM build AS build-gpu
+COPY requirements/ requirements/
+RUN pip install --no-cache-dir --require-hashes -r requirements/gpu${PYTORCH}.txt
+
+FROM base AS server
+RUN useradd --create-home --uid 1000 sam && install -d -o sam -g sam /models /models/onnx
+WORKDIR /app
+COPY pyproject.toml README.md LICENSE ./
+COPY segmentation/ segmentation/
+COPY deployments/ deployments/
+COPY conversion/ conversion/
+COPY config/ config/
+COPY model/ model/
+COPY --chown=sam:sam model/sam_demo.pth /models/
+COPY --chown=sam:sam model/onnx/ /models/onnx/
+ENV PYTHONPATH=/app SAM_MODEL_DIR=/models SAM_ONNX_DIR=/models/onnx NUMBA_CACHE_DIR=/home/sam/.cache/numba
+USER sam
+VOLUME /models
+# 8265 is Ray's dashboard, 8080 its metrics on Kubernetes.
+EXPOSE 5000 8265 8080
+# `serve run` shuts its cluster down on an interrupt. Requests under way are lost with it: drain the load balancer first.
+STOPSIGNAL SIGINT
+HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/health', timeout=8)"]
+CMD ["serve", "run", "--address", "local", "config/container.yaml"]
+
+FROM server AS gpu
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=build-gpu /opt/venv /opt/venv
+
+# The last target is what `docker build .` makes.
+FROM server AS cpu
+COPY --from=build-cpu /opt/venv /opt/venv

@@ -1,0 +1,51 @@
+"""Asks a running Prometheus for every panel of the dashboard: what has data, and what is empty.
+
+    .venv/bin/python scripts/panels.py [http://127.0.0.1:9090]
+
+Prints one line a query, and exits with 1 if one has no data. Panels of what did not happen yet (problems, evictions)
+are empty until it does. Knows the dashboard and Prometheus, and nothing of the server.
+"""
+
+import json
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DASHBOARD = Path(__file__).resolve().parent.parent / "config" / "grafana" / "sam-serve.json"
+VARIABLES = {"$application": ".*", "$route": ".*", "$__rate_interval": "1m"}
+
+
+def queries(dashboard: Any) -> Iterator[tuple[str, str]]:
+    """(panel's title, PromQL as Grafana would send it with everything selected)."""
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            expression = target["expr"]
+            for name, value in VARIABLES.items():
+                expression = expression.replace(name, value)
+            yield panel["title"], expression
+
+
+def ask(prometheus: str, expression: str) -> list[float]:
+    """The values that the query has now, one a series; none for those that are not numbers."""
+    query = urllib.parse.urlencode({"query": expression})
+    with urllib.request.urlopen(f"{prometheus}/api/v1/query?{query}", timeout=30) as answer:
+        series = json.load(answer)["data"]["result"]
+    return [value for one in series if (value := float(one["value"][1])) == value]
+
+
+def main() -> int:
+    prometheus = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:9090"
+    empty = 0
+    for title, expression in queries(json.loads(DASHBOARD.read_text())):
+        values = ask(prometheus, expression)
+        empty += not values
+        shown = " ".join(f"{value:.4g}" for value in values[:6]) or "NO DATA"
+        print(f"{title:28} {shown}")
+    return 1 if empty else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""A running server as its operator sees it: every panel has data, and one id finds all logs of a request."""
+
+import json
+import shutil
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dashboard import ALERTS, panel_series, series_in
+from prometheus_client.parser import text_string_to_metric_families
+from real_server import RealServer, serving
+
+from segmentation.models import PROJECT_ROOT
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+PICTURES = sorted((PROJECT_ROOT / "docs" / "images").glob("demo-*.jpg"))
+PROMPT = {"prompts": [{"points": [[140, 52]]}]}
+GRID = {"points_per_side": 4, "crop_n_layers": 0, "pred_iou_thresh": 0.0}
+REPORTED_S = 60
+
+
+@pytest.fixture(scope="module")
+def ray_folder() -> Iterator[Path]:
+    """Short, because the paths of Ray's sockets may not be long; its own, because Ray lists its nodes in it."""
+    folder = Path(tempfile.mkdtemp(prefix="sam"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def server(ray_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    variables = {
+        "SAM_MODEL_TYPE": "demo",
+        "SAM_EMBEDDING_CACHE_MB": "1.5",  # one picture, so that the second evicts it
+        "RAY_TMPDIR": str(ray_folder),
+    }
+    with serving(tmp_path_factory.mktemp("watched"), variables) as server:
+        yield server
+
+
+def post(server: RealServer, path: str, picture: Path, request: Any, request_id: str = "any") -> int:
+    with server.client() as client, picture.open("rb") as file:
+        answer = client.post(
+            path,
+            files={"image": file},
+            data={"request": json.dumps(request)},
+            headers={"X-Request-ID": request_id},
+        )
+    return answer.status_code
+
+
+def test_every_panel_and_alert_has_its_series(server: RealServer, ray_folder: Path) -> None:
+    for picture in PICTURES[:2]:
+        assert [post(server, "/segment", picture, PROMPT) for _ in range(2)] == [200, 200]
+        assert post(server, "/segment/auto", picture, GRID) == 200
+    assert post(server, "/segment", PICTURES[0], {"prompts": []}) == 422
+    wanted = set().union(*(series for _, series in panel_series()), *(series_in(rule["expr"]) for rule in ALERTS))
+    deadline = time.monotonic() + REPORTED_S
+    while (missing := wanted - reported(ray_folder)) and time.monotonic() < deadline:
+        time.sleep(2)
+    assert missing == set()
+    time.sleep(25)  # Ray forgets gauges that are not set again
+    assert wanted - reported(ray_folder) == set()
+
+
+def reported(ray_folder: Path) -> set[str]:
+    """The series that Prometheus would find, by Ray's own list of where to look."""
+    (nodes,) = json.loads((ray_folder / "ray" / "prom_metrics_service_discovery.json").read_text())
+    found = set()
+    for target in nodes["targets"]:
+        with urllib.request.urlopen(f"http://{target}/metrics", timeout=30) as answer:
+            for family in text_string_to_metric_families(answer.read().decode()):
+                found |= {sample.name for sample in family.samples}
+    return found
+
+
+def test_one_id_finds_a_request_in_the_log_of_every_replica_it_came_by(server: RealServer, ray_folder: Path) -> None:
+    assert post(server, "/segment", PICTURES[2], PROMPT, "follow-me-1") == 200
+    assert post(server, "/segment/auto", PICTURES[2], GRID, "follow-me-2") == 200
+    expected = {
+        "follow-me-1": {"Ingress", "ImageEncoder", "PromptDecoder"},
+        "follow-me-2": {"Ingress", "ImageEncoder", "MaskGridGenerator"},
+    }
+    deadline = time.monotonic() + 10  # the ingress writes its line after it has answered
+    while (came_by := {one: logged(ray_folder, one) for one in expected}) != expected and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert came_by == expected
+
+
+def logged(ray_folder: Path, request_id: str) -> set[str]:
+    """The deployments whose replicas have the id in their logs."""
+    logs = (ray_folder / "ray" / "session_latest" / "logs" / "serve").glob("replica_sam_*.log")
+    return {log.name.split("_")[2] for log in logs if request_id in log.read_text()}
