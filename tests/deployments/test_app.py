@@ -1,5 +1,6 @@
 """The builder and `config/serve.yaml`: they agree, and a server that can't start says why in one line."""
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 import tiny_pair
 import yaml
 from pydantic import BaseModel
+from ray import cloudpickle
 from ray.serve import Application, Deployment
 from ray.serve.schema import ServeDeploySchema
 
@@ -22,13 +24,12 @@ CONFIGS = sorted((PROJECT_ROOT / "config").glob("serve*.yaml"))
 
 @pytest.fixture(autouse=True)
 def loggers_as_they_were() -> Iterator[None]:
-    """`build` gives our loggers the handlers of Serve, for the life of the process."""
+    """`build` puts our loggers under Serve's, for the life of the process."""
     loggers = [logging.getLogger(name) for name in ("deployments", "segmentation")]
-    before = [(logger.handlers, logger.level) for logger in loggers]
+    before = [logger.parent for logger in loggers]
     yield
-    for logger, (handlers, level) in zip(loggers, before, strict=True):
-        logger.handlers = handlers
-        logger.setLevel(level)
+    for logger, parent in zip(loggers, before, strict=True):
+        logger.parent = parent
 
 
 @pytest.fixture
@@ -86,6 +87,28 @@ def test_what_can_not_be_served_stops_the_start_with_one_line(model_dir: Path, m
         build(AppArgs(**{**given, **more}))
     assert says in str(caught.value.message)
     assert "\n" not in caught.value.message
+
+
+def test_an_api_key_is_neither_logged_nor_given_to_any_replica(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "0123456789abcdefghij"
+    monkeypatch.setenv("SAM_API_KEYS", f"alice:{secret}")
+    caplog.set_level(logging.DEBUG)
+    graph = deployments(build(args(model_dir)))
+    assert secret not in caplog.text
+    digest = hashlib.sha256(secret.encode()).digest()
+    for name, deployment in graph.items():
+        given: Any = deployment
+        arguments = [value for value in (*given.init_args, *given.init_kwargs.values()) if not is_bound(value)]
+        sent = cloudpickle.dumps(arguments)
+        assert secret not in repr(arguments)
+        assert secret.encode() not in sent
+        assert (digest in sent) is (name == "Ingress")
+
+
+def is_bound(argument: object) -> bool:
+    return isinstance(argument, Application)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

@@ -205,6 +205,21 @@ def test_what_is_no_picture(
     assert_problem(client.post(path, json={**prompts, "image": text}), status, code)
 
 
+@pytest.mark.parametrize(
+    "address", ["http://169.254.169.254/", "HTTPS://example.org/a.png", " s3://bucket/a", "file:///etc/passwd"]
+)
+@pytest.mark.parametrize("path", ["/segment", "/segment/auto", "/embeddings"])
+def test_a_picture_by_address_is_not_fetched_and_said_so(client: TestClient, path: str, address: str) -> None:
+    prompts = {"prompts": [GOOD]} if path == "/segment" else {}
+    answer = client.post(path, json={"image": address, **prompts})
+    assert_problem(answer, 400, "invalid_image")
+    assert "fetches no pictures" in answer.json()["detail"]
+    as_field = client.post(path, files={"image": (None, address), "request": (None, json.dumps(prompts))})
+    assert_problem(as_field, 422, "invalid_request")
+    as_id = client.post(path, json={"image_id": address, **prompts})
+    assert_problem(as_id, 422, "invalid_request")
+
+
 @pytest.mark.parametrize("text", ["!!", "data:image/png,xyz", "data:", "é", "QUJ", "http://example.com/a.png"])
 def test_what_is_no_base64(client: TestClient, text: str) -> None:
     assert_problem(client.post("/embeddings", json={"image": text}), 400, "invalid_image")

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,18 +12,13 @@ from httpx2 import ASGITransport, AsyncClient
 from local_graph import LocalGraph
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
+from waiting import until
 
 from deployments.routes import create_app
 
 pytestmark = pytest.mark.anyio
 
 PROMPTS = json.dumps({"prompts": [{"points": [[60, 40]]}]})
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 (what is waited for happens in another thread)
-            await asyncio.sleep(0.001)
 
 
 def served(graph: LocalGraph) -> AsyncClient:
@@ -212,6 +207,56 @@ async def test_a_declared_length_over_the_limit_is_refused_unread(sam: Sam) -> N
     assert statuses[0] == 413
 
 
+@pytest.mark.parametrize("path", ["/segment", "/segment/auto", "/embeddings"])
+async def test_a_slow_upload_does_not_keep_its_place(sam: Sam, path: str) -> None:
+    graph = LocalGraph(sam, {"prompt_timeout_s": 0.2})
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(10):
+        await create_app(graph.service)(scope(path, [(b"content-type", b"application/json")]), receive, send)
+    assert sent[0]["status"] == 504
+    assert json.loads(sent[1]["body"])["code"] == "timeout"
+    assert graph.service.admission.taken == graph.service.body_budget.taken == 0
+
+
+async def test_bodies_under_way_are_bounded_together(sam: Sam, png: bytes) -> None:
+    graph = LocalGraph(sam, {"max_body_mb": 0.2, "max_body_total_mb": 0.25})
+    large: dict[str, Any] = {"data": {"request": PROMPTS}, "files": {"image": png + b"\0" * (180_000 - len(png))}}
+    headers = {"content-type": "application/json"}
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(15):
+            read += 10_000
+            yield b" " * 10_000
+
+    async with served(graph) as client:
+        graph.gate.shut()
+        waiting = asyncio.create_task(client.post("/segment", **large))
+        await until(lambda: graph.backend.batches)
+        taken = graph.service.body_budget.taken
+        assert 180_000 < taken < 181_000
+        declared = await client.post("/segment", content=b" " * 100_000, headers=headers)
+        counted = await client.post("/segment", content=body(), headers=headers)
+        for refused in (declared, counted):
+            assert problem(refused) == (503, "overloaded")
+            assert "retry-after" in refused.headers
+        assert 250_000 - taken < read < 250_000 - taken + 20_000
+        assert graph.service.body_budget.taken == taken
+        graph.gate.open()
+        assert (await waiting).status_code == 200
+        assert graph.service.body_budget.taken == 0
+        assert (await client.post("/segment", **large)).status_code == 200
+
+
 @pytest.mark.parametrize("given", ["abc-123_4.5", "x" * 128])
 async def test_a_request_id_is_echoed(graph: LocalGraph, given: str) -> None:
     async with served(graph) as client:
@@ -285,7 +330,8 @@ def test_the_description_names_every_route_and_resolves(client: TestClient) -> N
         "/segment", "/segment/auto", "/embeddings", "/embeddings/{image_id}", "/backend_info", "/health",
     }  # fmt: skip
     text = json.dumps(document)
-    schemas = document["components"]["schemas"]
     for reference in [part.split('"')[0] for part in text.split('"$ref": "')[1:]]:
-        assert reference.removeprefix("#/components/schemas/") in schemas
+        root, components, kind, name = reference.split("/")
+        assert (root, components) == ("#", "components")
+        assert name in document["components"][kind]
     assert client.get("/docs").status_code == 200

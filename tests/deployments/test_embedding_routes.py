@@ -1,6 +1,9 @@
 """`/embeddings`: a picture is sent once, and its embedding is there to be fetched."""
 
+import asyncio
 import io
+import json
+from typing import Any
 
 import numpy as np
 from local_graph import LocalGraph
@@ -10,7 +13,9 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
+from deployments.pictures import crop_key
 from deployments.routes import create_app
+from segmentation.grid import crop_boxes
 
 
 def post(client: TestClient, png: bytes) -> dict[str, object]:
@@ -35,10 +40,24 @@ def test_an_embedding_is_that_of_segment_anything(client: TestClient, png: bytes
 def test_a_client_that_has_it_is_not_sent_it_again(client: TestClient, png: bytes) -> None:
     url = f"/embeddings/{post(client, png)['image_id']}"
     etag = client.get(url).headers["etag"]
-    for match in (etag, f'"other", W/{etag}', "*"):
+    for match in (etag, f"W/{etag}", f'"other", W/{etag}', f'"other" ,{etag},"more"', "*", " * "):
         answer = client.get(url, headers={"if-none-match": match})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
-    assert client.get(url, headers={"if-none-match": '"other"'}).status_code == 200
+        assert answer.headers["cache-control"] == "private, no-cache"
+    several = client.get(url, headers=[("if-none-match", '"other"'), ("if-none-match", etag)])
+    assert several.status_code == 304
+    for match in ('"other"', "", '"a,*,b"', etag.strip('"'), etag.lower() + "x"):
+        assert client.get(url, headers={"if-none-match": match}).status_code == 200
+
+
+def test_an_embedding_is_one_variant_whatever_is_accepted(client: TestClient, png: bytes) -> None:
+    url = f"/embeddings/{post(client, png)['image_id']}"
+    answers = [client.get(url, headers={"accept-encoding": coding}) for coding in ("gzip", "identity")]
+    assert len({answer.headers["etag"] for answer in answers}) == 1
+    for answer in answers:
+        assert "content-encoding" not in answer.headers
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        assert answer.headers["cache-control"] == "private, no-cache"
 
 
 def test_an_evicted_picture_is_unknown_and_can_be_sent_again(sam: Sam, png: bytes) -> None:
@@ -52,6 +71,16 @@ def test_an_evicted_picture_is_unknown_and_can_be_sent_again(sam: Sam, png: byte
 
 
 def test_ids_that_are_not_held(client: TestClient) -> None:
-    for image_id in ("unknown", "a%20b", "x" * 1000):
+    for image_id in ("unknown", "a%20b", "x" * 65, "x%0A"):
         answer = client.get(f"/embeddings/{image_id}")
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_image")
+
+
+def test_what_is_held_of_crops_is_not_given_out(client: TestClient, graph: LocalGraph, png: bytes) -> None:
+    request = {"points_per_side": 2, "crop_n_layers": 1, "crop_overlap_ratio": 0.25}
+    answer = client.post("/segment/auto", data={"request": json.dumps(request)}, files={"image": png})
+    box, _ = crop_boxes((120, 200), 1, 0.25)[1]
+    key = crop_key(answer.json()["image_id"], box)
+    replica: Any = graph.encoder.replica
+    assert asyncio.run(replica.find(key)).key == key
+    assert client.get(f"/embeddings/{key}").status_code == 404

@@ -9,8 +9,8 @@ from deployments.problems import INTERNAL, KINDS, problem_of
 from segmentation.errors import ConfigurationError, InvalidRequest, NumericalError
 from segmentation.models import PROJECT_ROOT
 
-RESERVED = {"unauthorized", "forbidden"}
-"""Codes of API keys, which are not there yet."""
+RESERVED = {"forbidden"}
+"""Codes of what API keys may not do: there is one kind of key, which may do everything."""
 
 
 def test_the_documentation_has_every_code_with_its_status() -> None:
