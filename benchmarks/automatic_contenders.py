@@ -17,7 +17,7 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.onnx import SamOnnxModel
 
 from segmentation.automatic import AutomaticParameters, decode_points, merge, merge_crop, plan_crops
-from segmentation.backends.protocol import DecoderBackend
+from segmentation.backends.protocol import DecoderBackend, PreparedImage
 from segmentation.candidates import Candidates, concatenate
 from segmentation.rle import decode
 from segmentation.types import DecodedMasks, MaskRecord, PromptTokens, Rle, Size
@@ -149,9 +149,8 @@ class Ours:
         decoder = _TimedDecoder(self._decoder, stages)
         with stages("total"):
             with stages("batch"):
-                candidates = decode_points(
-                    decoder, self._embedding, self._crop, self._size, self._crop.points, self._parameters
-                )
+                image = decoder.prepare(self._embedding)
+                candidates = decode_points(decoder, image, self._crop, self._size, self._crop.points, self._parameters)
             records = merge([merge_crop([candidates], self._crop, self._parameters)], self._size, self._parameters)
         return Outcome(_split(stages), candidates, [_keyed(record) for record in records])
 
@@ -160,25 +159,30 @@ class Ours:
         nothing = replace(self._parameters, pred_iou_thresh=1.0)
         seen: list[NDArray[np.float32]] = []
         decoder = _TimedDecoder(self._decoder, Stages(), seen)
-        decode_points(decoder, self._embedding, self._crop, self._size, self._crop.points, nothing)
+        image = decoder.prepare(self._embedding)
+        decode_points(decoder, image, self._crop, self._size, self._crop.points, nothing)
         return np.concatenate(seen).ravel()
 
 
 class _TimedDecoder:
     def __init__(self, decoder: DecoderBackend, stages: Stages, seen: list[NDArray[np.float32]] | None = None) -> None:
-        self.architecture, self.runtime = decoder.architecture, decoder.runtime
+        self.architecture, self.runtime, self.workers = decoder.architecture, decoder.runtime, decoder.workers
         self._decoder, self._stages, self._seen = decoder, stages, seen
+
+    def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:
+        with self._stages("decode"):
+            return self._decoder.prepare(embedding)
 
     def decode(
         self,
-        embedding: NDArray[np.float32],
+        image: PreparedImage,
         tokens: PromptTokens,
         *,
         multimask: bool = True,
         min_iou: float = -np.inf,
     ) -> DecodedMasks:
         with self._stages("decode"):
-            decoded = self._decoder.decode(embedding, tokens, multimask=multimask, min_iou=min_iou)
+            decoded = self._decoder.decode(image, tokens, multimask=multimask, min_iou=min_iou)
         if self._seen is not None:
             self._seen.append(decoded.predicted_iou)
         return decoded

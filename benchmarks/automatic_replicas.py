@@ -26,7 +26,7 @@ def interactive(bench: Bench, rounds: int) -> dict[str, float]:
     size = (image.shape[0], image.shape[1])
     predictor = SamPredictor(bench.sam)
     predictor.set_image(image)
-    embedding = bench.embedding(image)
+    prepared = bench.decoder.prepare(bench.embedding(image))
     point = np.array([[size[1] / 2, size[0] / 2]], np.float32)
 
     def reference() -> None:
@@ -35,7 +35,7 @@ def interactive(bench: Bench, rounds: int) -> dict[str, float]:
             coco_encode_rle(rle)
 
     def ours() -> None:
-        segment(bench.decoder, embedding, size, [Prompt(points=point, labels=np.array([1]))])
+        segment(bench.decoder, prepared, size, [Prompt(points=point, labels=np.array([1]))])
 
     return {
         name: round(value, 5) for name, value in interleaved({"reference": reference, "ours": ours}, rounds).items()
@@ -55,7 +55,7 @@ def _run_shard(size: Size, shard: slice, parameters: AutomaticParameters) -> int
     assert _worker is not None
     decoder, embedding = _worker
     (crop,) = plan_crops(size, parameters)
-    return len(decode_points(decoder, embedding, crop, size, crop.points[shard], parameters))
+    return len(decode_points(decoder, decoder.prepare(embedding), crop, size, crop.points[shard], parameters))
 
 
 def two_workers(bench: Bench, rounds: int) -> dict[str, float]:

@@ -181,7 +181,7 @@ def _stock(
 
 
 def _ours(decoder: OnnxDecoder, embedding: NDArray[np.float32], tokens: PromptTokens, min_iou: float) -> Answer:
-    decoded = decoder.decode(embedding, tokens, min_iou=min_iou)
+    decoded = decoder.decode(decoder.prepare(embedding), tokens, min_iou=min_iou)
     logits = decoded.logits
     return logits.reshape(-1, 3, *logits.shape[1:]), decoded.predicted_iou
 

@@ -4,8 +4,9 @@ Graphs are written directly instead of traced by an exporter: layout, constants 
 converting needs no more memory than the weights.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,15 @@ IR_VERSION = 10
 """What opset 20 to 22 belong to; older ONNX Runtimes refuse newer ones."""
 
 Dims = Sequence[int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A value that leaves the graph, with its dtype and dimensions."""
+
+    value: str
+    dtype: type[np.generic]
+    dims: Dims
 
 
 class Branch:
@@ -61,7 +71,9 @@ class Graph:
     def weight(self, array: NDArray[np.generic], name: str) -> str:
         """A float32 weight. A float16 array is stored as it is and cast when the model is loaded: half the file."""
         if array.dtype == np.float16:
-            return self.op("Cast", self._initializer(array, f"{name}.fp16"), to=TensorProto.FLOAT)
+            # In the main graph, where it is folded: a branch would cast at every run.
+            with self._into(self._main):
+                return self.op("Cast", self._initializer(array, f"{name}.fp16"), to=TensorProto.FLOAT)
         return self._initializer(array.astype(np.float32, copy=False), name)
 
     def constant(self, value: Any, dtype: type[np.generic] = np.float32) -> str:
@@ -130,16 +142,37 @@ class Graph:
     @contextmanager
     def branch(self) -> Iterator[Branch]:
         """Nodes added inside go to a branch, for `choose`; it may use every value made before."""
-        outer, self._current = self._current, Branch()
+        with self._into(Branch()) as branch:
+            yield branch
+
+    @contextmanager
+    def _into(self, branch: Branch) -> Iterator[Branch]:
+        outer, self._current = self._current, branch
         try:
-            yield self._current
+            yield branch
         finally:
             self._current = outer
 
-    def choose(self, condition: str, then: Branch, other: Branch) -> str:
-        """The one output of `then` where the bool scalar `condition` is true, else that of `other`."""
+    def choose(self, condition: str, then: Branch, other: Branch) -> list[str]:
+        """The outputs of `then` where the bool scalar `condition` is true, else those of `other`."""
         graphs = [helper.make_graph(side.nodes, self._fresh("branch"), [], side.outputs) for side in (then, other)]
-        return self.op("If", condition, then_branch=graphs[0], else_branch=graphs[1])
+        return self.ops("If", condition, outputs=len(then.outputs), then_branch=graphs[0], else_branch=graphs[1])
+
+    def outputs_if(self, condition: str, build: Callable[[], Mapping[str, "Output"]]) -> None:
+        """Outputs of the graph that `build` makes where the condition holds, and empty ones elsewhere.
+
+        Each needs a named dimension, which is 0 where they are empty.
+        """
+        with self.branch() as some:
+            made = build()
+            for name, output in made.items():
+                self.output(output.value, f"{name}_some", output.dtype, output.dims)
+        with self.branch() as none:
+            for name, output in made.items():
+                empty = np.zeros([size if isinstance(size, int) else 0 for size in output.dims], output.dtype)
+                self.output(self._initializer(empty, f"{name}_empty"), f"{name}_none", output.dtype, output.dims)
+        for (name, output), value in zip(made.items(), self.choose(condition, some, none), strict=True):
+            self.output(value, name, output.dtype, output.dims)
 
     def for_each(self, count: str, body: Callable[[str], str], dtype: type[np.generic], dims: Dims) -> str:
         """Runs `body` for 0 to `count` (int64 scalar) and stacks its results along a new first axis.

@@ -55,7 +55,7 @@ def dense_embeddings(graph: Graph, mask: str, has_mask: str, prompt: Weights, ar
     with graph.branch() as none:
         graph.output(nothing, "dense_of_no_mask", np.float32, shape)
     count_given = graph.op("ReduceMax", graph.op("Cast", has_mask, to=6), keepdims=0)
-    return graph.choose(graph.op("Cast", count_given, to=9), some, none)
+    return graph.choose(graph.op("Cast", count_given, to=9), some, none)[0]
 
 
 def dense_position(prompt: Weights, architecture: Architecture) -> NDArray[np.float64]:

@@ -89,14 +89,15 @@ def _compare_decoders(
     decoder: OnnxDecoder, sam: Sam, embedding: torch.Tensor, rng: np.random.Generator
 ) -> Iterator[Finding]:
     for case in _cases(decoder.architecture, rng):
+        image = decoder.prepare(embedding[0].numpy())
         for multimask in (True, False):
             logits, iou = _reference_masks(sam, embedding, case, multimask)
-            ours = decoder.decode(embedding[0].numpy(), case.tokens(), multimask=multimask)
+            ours = decoder.decode(image, case.tokens(), multimask=multimask)
             what = f"{case.what}, {'three masks' if multimask else 'single mask'}"
             yield Finding(f"logits of {what}", _error(ours.logits.reshape(logits.shape), logits))
             yield Finding(f"predicted IoU of {what}", _error(ours.predicted_iou, iou))
             gate = float(np.median(iou))
-            gated = decoder.decode(embedding[0].numpy(), case.tokens(), multimask=multimask, min_iou=gate)
+            gated = decoder.decode(image, case.tokens(), multimask=multimask, min_iou=gate)
             wanted = np.argwhere(gated.predicted_iou > np.float32(gate))
             same = np.array_equal(gated.index, wanted)
             yield Finding(f"gated logits of {what}", _error(gated.logits, logits[tuple(wanted.T)]) if same else np.inf)

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from deployments.answers import automatic_mask
-from deployments.batching import Batcher, BatchReport
+from deployments.batching import Batcher
 from deployments.image_encoder import refuse_other_device
 from deployments.messages import Encoded, EncodedImage, GridAnswer, GridShard, Json, ShardAnswer, Spent
+from deployments.reports import GridGated, Report, Running, open_unreported
 from deployments.timed_decoder import TimedDecoder
 from segmentation.automatic import AutomaticParameters, Candidates, Crop, decode_points, merge, merge_crop
 from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
@@ -35,7 +36,7 @@ class MaskGridGenerator:
         open_backend: loads the runtime; called once, in the replica.
         device: the device this replica was given, "cuda" or "cpu".
         niceness: lowers the priority of its work, so that prompts stay responsive while grids run.
-        open_report: makes the observer of shards; called once, in the replica.
+        open_report: makes what is told of runtime and shards; called once, in the replica.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class MaskGridGenerator:
         *,
         device: str,
         niceness: int = 0,
-        open_report: Callable[[], Callable[[BatchReport], None]] = lambda: lambda report: None,
+        open_report: Callable[[], Report] = open_unreported,
     ) -> None:
         # Linux keeps niceness by thread and hands it down to the threads that one starts, so the runtime is opened
         # in the thread that will run it.
@@ -56,12 +57,14 @@ class MaskGridGenerator:
         warm_up()
         self._backend = decoding.submit(open_backend).result()
         refuse_other_device(self._backend.runtime, device)
+        self._report = open_report()
+        self._report(Running(self._backend.runtime))
         # A shard is a batch of points already, so shards run one at a time.
         self._batcher: Batcher[_Job, ShardAnswer] = Batcher(
             self._run,
             decoding,
             max_weight=1,
-            report=open_report(),
+            report=self._report,
         )
 
     async def describe(self) -> RuntimeInfo:
@@ -106,8 +109,10 @@ class MaskGridGenerator:
     def _run_shard(self, encoded: EncodedImage, shard: GridShard) -> ShardAnswer:
         decoder = TimedDecoder(self._backend)
         started = time.perf_counter()
-        candidates = decode_points(decoder, encoded.embedding, shard.crop, shard.size, shard.points, shard.parameters)
+        image = decoder.prepare(encoded.embedding)
+        candidates = decode_points(decoder, image, shard.crop, shard.size, shard.points, shard.parameters)
         postprocess_s = time.perf_counter() - started - decoder.seconds
+        self._report(GridGated(decoder.candidates, decoder.passed))
         return ShardAnswer(
             candidates,
             Spent(prompt_s=decoder.seconds, postprocess_s=postprocess_s),

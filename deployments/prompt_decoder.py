@@ -1,6 +1,6 @@
 """The `PromptDecoder` deployment: prompts of different requests, batched, to finished masks.
 
-Stateless; knows no Ray.
+Holds nothing that matters; knows no Ray.
 """
 
 import time
@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from deployments.answers import prompt_mask
-from deployments.batching import Batcher, BatchReport
+from deployments.batching import Batcher
 from deployments.image_encoder import refuse_other_device
 from deployments.messages import Encoded, EncodedImage, PromptAnswer, PromptJob, Spent
+from deployments.prepared_images import PreparedImages
+from deployments.reports import Report, Running, open_unreported
 from deployments.timed_decoder import TimedDecoder
 from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
 from segmentation.errors import InvalidRequest, SegmentationError
@@ -31,7 +33,7 @@ class PromptDecoder:
         open_backend: loads the runtime; called once, in the replica.
         device: the device this replica was given, "cuda" or "cpu".
         max_batch: prompts decoded together at most.
-        open_report: makes the observer of batches; called once, in the replica.
+        open_report: makes what is told of runtime and batches; called once, in the replica.
     """
 
     def __init__(
@@ -40,17 +42,20 @@ class PromptDecoder:
         *,
         device: str,
         max_batch: int,
-        open_report: Callable[[], Callable[[BatchReport], None]] = lambda: lambda report: None,
+        open_report: Callable[[], Report] = open_unreported,
     ) -> None:
         warm_up()
         self._backend = open_backend()
         refuse_other_device(self._backend.runtime, device)
+        self._images = PreparedImages(self._backend.prepare)
+        report = open_report()
+        report(Running(self._backend.runtime))
         self._batcher: Batcher[_Job, PromptAnswer] = Batcher(
             self._run,
             ThreadPoolExecutor(1, thread_name_prefix="decoder"),
             max_weight=max_batch,
             weigh=lambda job: len(job[1].prompts),
-            report=open_report(),
+            report=report,
         )
 
     def reconfigure(self, user_config: Mapping[str, float]) -> None:
@@ -90,18 +95,23 @@ class PromptDecoder:
         encoded, first = jobs[0]
         decoder = TimedDecoder(self._backend)
         started = time.perf_counter()
+        image = self._images.get(encoded.key, encoded.embedding)
+        prepared = time.perf_counter()
         prompts = [prompt for _, job in jobs for prompt in job.prompts]
         records = iter(
             segment(
                 decoder,
-                encoded.embedding,
+                image,
                 encoded.size,
                 prompts,
                 multimask=first.multimask,
                 return_logits=first.return_logits,
             )
         )
-        shared = Spent(prompt_s=decoder.seconds, postprocess_s=time.perf_counter() - started - decoder.seconds)
+        shared = Spent(
+            prompt_s=prepared - started + decoder.seconds,
+            postprocess_s=time.perf_counter() - prepared - decoder.seconds,
+        )
         answers = []
         for _, job in jobs:
             started = time.perf_counter()

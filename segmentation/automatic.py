@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.backends.protocol import DecoderBackend, EncoderBackend
+from segmentation.backends.protocol import DecoderBackend, EncoderBackend, PreparedImage
 from segmentation.candidates import Candidates, concatenate, no_candidates
 from segmentation.grid import Crop, crop_boxes, layer_grids
 from segmentation.nms import box_nms
 from segmentation.parameters import PERFORMANCE, QUALITY, AutomaticParameters, with_overrides
-from segmentation.postprocess import MeasuredMask, measure_mask
+from segmentation.postprocess import MeasuredMask, measure_masks
 from segmentation.regions import remove_small_regions
 from segmentation.rle import from_runs, runs_area, runs_box, to_runs
 from segmentation.transforms import input_size, pad_to_square, resize_image, to_input_frame
-from segmentation.types import CropBox, MaskRecord, PromptTokens, Rle, Size
-from segmentation.upscale import UpscaleTable, upscale_table
+from segmentation.types import CropBox, DecodedMasks, MaskRecord, PromptTokens, Rle, Size
+from segmentation.upscale import upscale_table
 
 __all__ = [
     "MAX_POINTS_PER_BATCH",
@@ -63,7 +63,7 @@ def plan_crops(size: Size, parameters: AutomaticParameters) -> list[Crop]:
 
 def decode_points(
     decoder: DecoderBackend,
-    embedding: NDArray[np.float32],
+    image: PreparedImage,
     crop: Crop,
     size: Size,
     points: NDArray[np.float64],
@@ -72,19 +72,23 @@ def decode_points(
     """The masks of one shard of a crop's grid that pass every threshold, before any suppression of duplicates.
 
     Args:
-        embedding: float32 [C, h, w], of the crop.
+        image: the crop, by `decoder.prepare`.
         size: of the whole picture.
         points: float64 [N, 2], (x, y) in the original frame; a slice of `crop.points`.
     """
     architecture = decoder.architecture
     table = upscale_table(crop.size, architecture.image_size, architecture.low_res_side)
+    offset, min_iou = parameters.stability_score_offset, parameters.pred_iou_thresh
     batch = min(parameters.points_per_batch, MAX_POINTS_PER_BATCH)
-    return concatenate(
-        [
-            _decode_batch(decoder, embedding, crop, size, points[start : start + batch], parameters, table)
-            for start in range(0, len(points), batch)
-        ]
-    )
+
+    def candidates_of(part: NDArray[np.float64]) -> Candidates:
+        """A function, so that one batch's logits are gone before the next batch's are made."""
+        tokens = _point_tokens(part - crop.box[:2], crop.size, architecture.image_size)
+        decoded = decoder.decode(image, tokens, multimask=True, min_iou=min_iou if min_iou > 0 else -np.inf)
+        masks = measure_masks(decoded.logits, table, crop.box, size, offset, decoder.workers)
+        return _passing(decoded, masks, part, crop.box, size, parameters.stability_score_thresh)
+
+    return concatenate([candidates_of(points[start : start + batch]) for start in range(0, len(points), batch)])
 
 
 def merge_crop(shards: Sequence[Candidates], crop: Crop, parameters: AutomaticParameters) -> Candidates:
@@ -161,11 +165,11 @@ def generate(
     done = 0
     merged = []
     for crop in crops:
-        embedding = encode_crop(encoder, image, crop.box)
+        prepared = decoder.prepare(encode_crop(encoder, image, crop.box))
         shards = []
         for start in range(0, len(crop.points), MAX_POINTS_PER_BATCH):
             points = crop.points[start : start + MAX_POINTS_PER_BATCH]
-            shards.append(decode_points(decoder, embedding, crop, size, points, parameters))
+            shards.append(decode_points(decoder, prepared, crop, size, points, parameters))
             done += len(points)
             if progress is not None:
                 progress(done, total)
@@ -183,31 +187,24 @@ def encode_crop(encoder: EncoderBackend, image: NDArray[np.uint8], box: CropBox)
     return embedding
 
 
-def _decode_batch(
-    decoder: DecoderBackend,
-    embedding: NDArray[np.float32],
-    crop: Crop,
-    size: Size,
+def _passing(
+    decoded: DecodedMasks,
+    measured: Sequence[MeasuredMask],
     points: NDArray[np.float64],
-    parameters: AutomaticParameters,
-    table: UpscaleTable,
+    crop_box: CropBox,
+    size: Size,
+    stability_threshold: float,
 ) -> Candidates:
-    decoded = decoder.decode(
-        embedding,
-        _point_tokens(points - crop.box[:2], crop.size, decoder.architecture.image_size),
-        multimask=True,
-        min_iou=parameters.pred_iou_thresh if parameters.pred_iou_thresh > 0 else -np.inf,
-    )
-    masks: list[MeasuredMask] = []
-    kept: list[int] = []
-    for row, logits in enumerate(decoded.logits):
-        mask = measure_mask(logits, table, crop.box, size, parameters.stability_score_offset)
-        stable = np.float32(mask.stability_score) >= np.float32(parameters.stability_score_thresh)
-        if stable and not _near_crop_edge(mask.box, crop.box, size):
-            masks.append(mask)
-            kept.append(row)
-    if not masks:
+    """The decoded masks that are stable and were not cut by their crop."""
+    kept = [
+        row
+        for row, mask in enumerate(measured)
+        if np.float32(mask.stability_score) >= np.float32(stability_threshold)
+        and not _near_crop_edge(mask.box, crop_box, size)
+    ]
+    if not kept:
         return no_candidates()
+    masks = [measured[row] for row in kept]
     prompt, mask_index = decoded.index[kept].T
     return Candidates(
         counts=tuple(from_runs(mask.runs, size).counts for mask in masks),
@@ -216,7 +213,7 @@ def _decode_batch(
         stability_score=np.array([mask.stability_score for mask in masks], np.float32),
         points=points[prompt],
         areas=np.array([mask.area for mask in masks], np.int64),
-        crop_boxes=np.tile(np.array(crop.box, np.int64), (len(masks), 1)),
+        crop_boxes=np.tile(np.array(crop_box, np.int64), (len(masks), 1)),
     )
 
 

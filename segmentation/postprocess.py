@@ -6,7 +6,10 @@ is each pixel that they reach; only the pixels between, along the contour, are c
 A NaN logit counts as background.
 """
 
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +41,9 @@ class MeasuredMask:
     stability_score: float
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 def measure_mask(
     logits: NDArray[np.float32], table: UpscaleTable, crop_box: CropBox, size: Size, stability_offset: float
 ) -> MeasuredMask:
@@ -60,7 +66,7 @@ def measure_mask(
         table.columns.starts,
         (crop_box[0], crop_box[1]),
         size[0],
-        np.float32(stability_offset),
+        np.float32(min(stability_offset, _LARGEST)),
     )
     # float32, as torch divides: the score is compared with a threshold.
     stability = float(np.float32(high) / np.float32(low)) if low else 0.0
@@ -68,6 +74,19 @@ def measure_mask(
         x0, y0 = crop_box[:2]
         return MeasuredMask(runs, (x0, y0, x0, y0), 0, stability)
     return MeasuredMask(runs, runs_box(runs, size), runs_area(runs), stability)
+
+
+def measure_masks(
+    logits: Iterable[NDArray[np.float32]],
+    table: UpscaleTable,
+    crop_box: CropBox,
+    size: Size,
+    stability_offset: float,
+    workers: Executor,
+) -> list[MeasuredMask]:
+    """`measure_mask` of several masks, shared out over the workers."""
+    one = partial(measure_mask, table=table, crop_box=crop_box, size=size, stability_offset=stability_offset)
+    return list(workers.map(one, logits))
 
 
 @compiled

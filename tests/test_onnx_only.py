@@ -44,7 +44,7 @@ side = plan.spec.architecture.image_size
 padded = np.zeros((1, side, side, 3), np.uint8)
 padded[0, :96, :128] = picture
 embedding = encoder.encode(padded, np.array([[96, 128]]))[0]
-masks = segment(decoder, embedding, (96, 128), [Prompt(np.array([[5, 5]], np.float32), np.array([1]))])
+masks = segment(decoder, decoder.prepare(embedding), (96, 128), [Prompt(np.array([[5, 5]], np.float32), np.array([1]))])
 generate(encoder, decoder, picture, AutomaticParameters(points_per_side=2))
 assert not {modules} & set(sys.modules), {modules} & set(sys.modules)
 print(plan.backend, plan.pytorch_available, len(masks[0]))

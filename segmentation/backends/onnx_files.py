@@ -4,6 +4,7 @@ Reads the metadata without the `onnx` package: an ONNX file is one protobuf mess
 stand at the top level. The last of them is a seal, `content_sha256`: SHA-256 of every byte before it. Knows no runtime.
 """
 
+import contextlib
 import hashlib
 import mmap
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from segmentation.checkpoints import sha256_file
 from segmentation.errors import ModelFileError
 from segmentation.models import ModelSpec
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 """Of our graphs and their metadata; a change that an older or newer server can't run raises it."""
 
 SEAL = "content_sha256"
@@ -76,26 +77,50 @@ def verify_pair(onnx_dir: Path, spec: ModelSpec, precision: str = "fp32") -> Onn
     Raises:
         ModelFileError: they are not; one line, which ends with how to convert.
     """
-    encoder, decoder = pair_paths(onnx_dir, spec.name, precision)
+    paths = pair_paths(onnx_dir, spec.name, precision)
+    with _told_how_to_convert(spec, precision):
+        encoder, decoder = (_verified_part(path, spec, precision) for path in paths)
+        if encoder["pair_id"] != decoder["pair_id"]:
+            raise ModelFileError(f"{paths[0].name} and {paths[1].name} in {onnx_dir} come from different checkpoints")
+    source = encoder["source_sha256"]
+    return OnnxPair(*paths, encoder, decoder, spec.sha256 is None or spec.sha256.lower() == source)
+
+
+def verify_part(path: Path, spec: ModelSpec, precision: str, pair_id: str) -> None:
+    """Reads one file of a pair wholly and checks that it is whole and the one of that pair.
+
+    Args:
+        path: the encoder's or the decoder's, as `pair_paths` gives it.
+        precision: of the pair.
+
+    Raises:
+        ModelFileError: it is not; one line, which ends with how to convert.
+    """
+    with _told_how_to_convert(spec, precision):
+        if _verified_part(path, spec, precision)["pair_id"] != pair_id:
+            raise ModelFileError(f"{path} is of another pair than the server was started with")
+
+
+def _verified_part(path: Path, spec: ModelSpec, precision: str) -> dict[str, str]:
+    found = _verified(path)
+    is_decoder = path == pair_paths(path.parent, spec.name, precision)[1]
+    wanted = {
+        "format_version": FORMAT_VERSION,
+        "kind": "decoder" if is_decoder else "encoder",
+        "model_type": spec.name,
+        "precision": "fp32" if is_decoder else precision,
+        **architecture_facts(spec),
+    }
+    _compare(path, found, wanted)
+    return found
+
+
+@contextlib.contextmanager
+def _told_how_to_convert(spec: ModelSpec, precision: str) -> Iterator[None]:
     try:
-        found = {path: _verified(path) for path in (encoder, decoder)}
-        for path, kind, precise in ((encoder, "encoder", precision), (decoder, "decoder", "fp32")):
-            wanted = {
-                "format_version": FORMAT_VERSION,
-                "kind": kind,
-                "model_type": spec.name,
-                "precision": precise,
-                **architecture_facts(spec),
-            }
-            _compare(path, found[path], wanted)
-        if found[encoder]["pair_id"] != found[decoder]["pair_id"]:
-            raise ModelFileError(f"{encoder.name} and {decoder.name} in {onnx_dir} come from different checkpoints")
+        yield
     except ModelFileError as error:
         raise ModelFileError(f"{error.message}; to convert it: {convert_command(spec, precision)}") from error
-    source = found[encoder]["source_sha256"]
-    return OnnxPair(
-        encoder, decoder, found[encoder], found[decoder], spec.sha256 is None or spec.sha256.lower() == source
-    )
 
 
 def convert_command(spec: ModelSpec, precision: str = "fp32") -> str:

@@ -4,8 +4,10 @@ Implementations: `segmentation.backends.onnx` and `segmentation.backends.pytorch
 threads.
 """
 
+from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,18 @@ class RuntimeInfo:
     precision: str
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """One picture as a decoder wants it, made by its `prepare`; good for any number of prompts.
+
+    embedding: float32 [C, h, w].
+    work: what the backend made of it, by name; its own business.
+    """
+
+    embedding: NDArray[np.float32]
+    work: Mapping[str, Any]
+
+
 class EncoderBackend(Protocol):
     """The image encoder of one model."""
 
@@ -45,19 +59,34 @@ class EncoderBackend(Protocol):
 
         Returns:
             float32 [B, C, h, w]. Each picture's embedding does not depend on the others.
+
+        Raises:
+            NumericalError: an embedding is not finite.
         """
         ...
 
 
 class DecoderBackend(Protocol):
-    """The prompt encoder and mask decoder of one model; holds no encoder weights."""
+    """The prompt encoder and mask decoder of one model; holds no encoder weights.
+
+    workers: as many threads as the runtime has, idle between its calls, for the work on what it decoded.
+    """
 
     architecture: Architecture
     runtime: RuntimeInfo
+    workers: Executor
+
+    def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:
+        """Everything that does not depend on prompts.
+
+        Args:
+            embedding: float32 [C, h, w] (a read-only view is fine).
+        """
+        ...
 
     def decode(
         self,
-        embedding: NDArray[np.float32],
+        image: PreparedImage,
         tokens: PromptTokens,
         *,
         multimask: bool = True,
@@ -66,7 +95,7 @@ class DecoderBackend(Protocol):
         """Masks of a batch of prompts on one picture.
 
         Args:
-            embedding: float32 [C, h, w] (a read-only view is fine).
+            image: as `prepare` made it.
             tokens: the prompts, in the input frame.
             multimask: True for the decoder's three masks per prompt, False for SAM's single mask (its index 0).
             min_iou: the gate: logits are computed only for masks whose predicted IoU is strictly above it.

@@ -4,13 +4,14 @@ The reference that the ONNX backend is held to, and what runs without a conversi
 `weights` import torch.
 """
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segmentation.backends.protocol import RuntimeInfo
+from segmentation.backends.protocol import PreparedImage, RuntimeInfo
 from segmentation.backends.sam_module import build_image_encoder, build_mask_decoder, build_prompt_encoder
 from segmentation.backends.weights import load_into, load_state_dict
 from segmentation.errors import ConfigurationError, NumericalError
@@ -82,22 +83,27 @@ class PyTorchDecoder:
         load_into(self._prompt_encoder, state, prefix="prompt_encoder.", source=str(checkpoint))
         self._mask_decoder = build_mask_decoder(architecture).to(device).eval()
         load_into(self._mask_decoder, state, prefix="mask_decoder.", source=str(checkpoint))
+        self.workers: Executor = ThreadPoolExecutor(threads, thread_name_prefix="sam-decoder")
         self._position = self._prompt_encoder.get_dense_pe().detach()
+
+    def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:
+        """As `DecoderBackend.prepare` describes: the embedding on the device."""
+        image = torch.from_numpy(np.array(embedding[None])).to(self._position.device)
+        return PreparedImage(embedding, {"image": image})
 
     @torch.inference_mode()
     def decode(
         self,
-        embedding: NDArray[np.float32],
+        image: PreparedImage,
         tokens: PromptTokens,
         *,
         multimask: bool = True,
         min_iou: float = -np.inf,
     ) -> DecodedMasks:
         """Masks of a batch of prompts, as `DecoderBackend.decode` describes."""
-        image = torch.from_numpy(np.array(embedding[None])).to(self._position.device)
         ious, index, logits = [], [], []
         for start in range(0, len(tokens), PROMPTS_PER_RUN):
-            masks, iou = self._run(image, tokens, slice(start, start + PROMPTS_PER_RUN), multimask)
+            masks, iou = self._run(image.work["image"], tokens, slice(start, start + PROMPTS_PER_RUN), multimask)
             kept = iou > min_iou
             ious.append(iou.cpu().numpy())
             index.append(kept.nonzero().cpu().numpy() + np.array([start, 0]))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmentation.backends.onnx_files import OnnxPair, verify_pair
+from segmentation.backends.onnx_files import OnnxPair, pair_paths, verify_pair, verify_part
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.checkpoints import ensure_checkpoint, find_checkpoint, verify_checkpoint
 from segmentation.errors import ConfigurationError, ModelFileError
@@ -177,10 +177,9 @@ def open_encoder(plan: RuntimePlan, *, device: str, threads: int) -> EncoderBack
     if plan.backend == "onnx":
         from segmentation.backends.onnx import OnnxEncoder
 
-        pair = verify_pair(plan.onnx_dir, plan.spec, plan.precision)
-        return OnnxEncoder(
-            pair.encoder, plan.spec.architecture, device=device, threads=threads, precision=plan.precision
-        )
+        path = pair_paths(plan.onnx_dir, plan.spec.name, plan.precision)[0]
+        verify_part(path, plan.spec, plan.precision, plan.source)
+        return OnnxEncoder(path, plan.spec.architecture, device=device, threads=threads, precision=plan.precision)
     from segmentation.backends.pytorch import PyTorchEncoder
 
     return PyTorchEncoder(_checkpoint(plan), plan.spec.architecture, device=device, threads=threads)
@@ -191,8 +190,9 @@ def open_decoder(plan: RuntimePlan, *, device: str, threads: int) -> DecoderBack
     if plan.backend == "onnx":
         from segmentation.backends.onnx import OnnxDecoder
 
-        pair = verify_pair(plan.onnx_dir, plan.spec, plan.precision)
-        return OnnxDecoder(pair.decoder, plan.spec.architecture, device=device, threads=threads)
+        path = pair_paths(plan.onnx_dir, plan.spec.name, plan.precision)[1]
+        verify_part(path, plan.spec, plan.precision, plan.source)
+        return OnnxDecoder(path, plan.spec.architecture, device=device, threads=threads)
     from segmentation.backends.pytorch import PyTorchDecoder
 
     return PyTorchDecoder(_checkpoint(plan), plan.spec.architecture, device=device, threads=threads)

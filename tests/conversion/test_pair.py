@@ -157,7 +157,8 @@ def test_every_way_of_keeping_weights_computes_the_same(
     embeddings = [OnnxEncoder(pair.encoder, TINY).encode(images, sizes) for pair in (ours, plain)]
     np.testing.assert_allclose(*embeddings, atol=1e-5)
     tokens = PromptTokens(np.full((1, 1, 2), 60, np.float32), np.ones((1, 1), np.int64))
-    logits = [OnnxDecoder(pair.decoder, TINY).decode(embeddings[0][0], tokens).logits for pair in (ours, plain)]
+    decoders = [OnnxDecoder(pair.decoder, TINY) for pair in (ours, plain)]
+    logits = [decoder.decode(decoder.prepare(embeddings[0][0]), tokens).logits for decoder in decoders]
     np.testing.assert_allclose(*logits, atol=1e-5)
 
 

@@ -85,8 +85,8 @@ def run(request, sam):
 def candidates_of(run):
     parts = []
     for crop in run.crops:
-        embedding = encode_crop(run.encoder, run.image, crop.box)
-        parts.append(decode_points(run.decoder, embedding, crop, run.size, crop.points, run.parameters))
+        prepared = run.decoder.prepare(encode_crop(run.encoder, run.image, crop.box))
+        parts.append(decode_points(run.decoder, prepared, crop, run.size, crop.points, run.parameters))
     return parts
 
 
@@ -169,15 +169,15 @@ def test_shards_do_not_change_the_masks(sam) -> None:
     encoder, decoder = SamEncoder(sam, TINY), SamDecoder(sam, TINY)
     size = image.shape[:2]
     (crop,) = plan_crops(size, parameters)
-    embedding = encode_crop(encoder, image, crop.box)
+    prepared = decoder.prepare(encode_crop(encoder, image, crop.box))
     expected = merge(
-        [merge_crop([decode_points(decoder, embedding, crop, size, crop.points, parameters)], crop, parameters)],
+        [merge_crop([decode_points(decoder, prepared, crop, size, crop.points, parameters)], crop, parameters)],
         size,
         parameters,
     )
     for cuts in ([1], [7, 31, 32], [64, 90]):
         shards = [
-            decode_points(decoder, embedding, crop, size, points, parameters) for points in np.split(crop.points, cuts)
+            decode_points(decoder, prepared, crop, size, points, parameters) for points in np.split(crop.points, cuts)
         ]
         records = merge([merge_crop(shards, crop, parameters)], size, parameters)
         assert [record.point_coords for record in records] == [record.point_coords for record in expected]
@@ -276,11 +276,12 @@ def test_a_large_points_per_batch_is_capped(sam) -> None:
     sizes = []
 
     class Spy:
-        architecture, runtime = decoder.architecture, decoder.runtime
+        architecture, runtime, workers = decoder.architecture, decoder.runtime, decoder.workers
+        prepare = decoder.prepare
 
-        def decode(self, embedding, tokens, **options):
+        def decode(self, image, tokens, **options):
             sizes.append(len(tokens))
-            return decoder.decode(embedding, tokens, **options)
+            return decoder.decode(image, tokens, **options)
 
     image = photograph(64, 64)
     generate(SamEncoder(sam, TINY), Spy(), image, replace(BASE, points_per_batch=100_000))

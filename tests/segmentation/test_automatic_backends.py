@@ -58,8 +58,8 @@ def test_the_same_masks(backends, size, threshold) -> None:
     expected = concatenate(generator.candidates)
 
     (crop,) = plan_crops(size, parameters)
-    embedding = encode_crop(encoder, image, crop.box)
-    ours = decode_points(decoder, embedding, crop, size, crop.points, parameters)
+    prepared = decoder.prepare(encode_crop(encoder, image, crop.box))
+    ours = decode_points(decoder, prepared, crop, size, crop.points, parameters)
     result = compare(candidate_keys(expected, size), candidate_keys(ours, size))
     for side, indexes in ((expected, result.only_expected), (ours, result.only_ours)):
         for index in indexes:

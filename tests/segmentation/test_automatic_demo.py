@@ -41,8 +41,8 @@ def test_the_same_masks(case) -> None:
     parts = []
     crops = plan_crops(size, parameters)
     for crop in crops:
-        embedding = encode_crop(encoder, image, crop.box)
-        parts.append(decode_points(decoder, embedding, crop, size, crop.points, parameters))
+        prepared = decoder.prepare(encode_crop(encoder, image, crop.box))
+        parts.append(decode_points(decoder, prepared, crop, size, crop.points, parameters))
     ours = concatenate(parts)
 
     result = compare(candidate_keys(candidates, size), candidate_keys(ours, size))

@@ -28,6 +28,7 @@ class Pair:
         resized = resize_image(image, TINY.image_size)
         encoder = SamEncoder(sam, TINY)
         self.embedding = encoder.encode(pad_to_square(resized, TINY.image_size)[None], np.array([resized.shape[:2]]))[0]
+        self.image = self.decoder.prepare(self.embedding)
 
 
 @pytest.fixture(scope="module", params=["random", "localised"])
@@ -68,7 +69,7 @@ def test_masks_are_the_predictors(pair, arguments, multimask) -> None:
     if "mask_input" in arguments:
         arguments = {**arguments, "mask_input": arguments["mask_input"].astype(np.float32)}
     (records,) = segment(
-        pair.decoder, pair.embedding, SIZE, [prompt_of(**arguments)], multimask=multimask, return_logits=True
+        pair.decoder, pair.image, SIZE, [prompt_of(**arguments)], multimask=multimask, return_logits=True
     )
     assert len(records) == (3 if multimask else 1)
     for record, index in zip(records, np.argsort(-scores, kind="stable"), strict=True):
@@ -91,8 +92,8 @@ def test_many_prompts_are_answered_in_order(pair) -> None:
         prompt_of(POINTS[1:], [1]),
         prompt_of(POINTS, [1, 1], box=BOX),
     ]
-    together = segment(pair.decoder, pair.embedding, SIZE, prompts)
-    alone = [segment(pair.decoder, pair.embedding, SIZE, [prompt])[0] for prompt in prompts]
+    together = segment(pair.decoder, pair.image, SIZE, prompts)
+    alone = [segment(pair.decoder, pair.image, SIZE, [prompt])[0] for prompt in prompts]
     for records, expected in zip(together, alone, strict=True):
         assert [record.area for record in records] == [record.area for record in expected]
         assert [record.predicted_iou for record in records] == pytest.approx(
@@ -102,7 +103,7 @@ def test_many_prompts_are_answered_in_order(pair) -> None:
 
 def test_stability_score_is_at_one_logit(pair) -> None:
     prompt = prompt_of(POINTS[:1], [1])
-    (records,) = segment(pair.decoder, pair.embedding, SIZE, [prompt], return_logits=True)
+    (records,) = segment(pair.decoder, pair.image, SIZE, [prompt], return_logits=True)
     for record in records:
         full = pair.predictor.model.postprocess_masks(
             torch.as_tensor(record.logits)[None, None], pair.predictor.input_size, SIZE
@@ -112,9 +113,9 @@ def test_stability_score_is_at_one_logit(pair) -> None:
 
 
 def test_logits_are_left_out_unless_asked_for(pair) -> None:
-    (records,) = segment(pair.decoder, pair.embedding, SIZE, [prompt_of(box=BOX)])
+    (records,) = segment(pair.decoder, pair.image, SIZE, [prompt_of(box=BOX)])
     assert all(record.logits is None for record in records)
 
 
 def test_no_prompts(pair) -> None:
-    assert segment(pair.decoder, pair.embedding, SIZE, []) == []
+    assert segment(pair.decoder, pair.image, SIZE, []) == []

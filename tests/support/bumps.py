@@ -1,9 +1,11 @@
 """A decoder without a network: a bump of logits around each point, any model size, every score 0.9."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.backends.protocol import RuntimeInfo
+from segmentation.backends.protocol import PreparedImage, RuntimeInfo
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
 
@@ -17,10 +19,14 @@ class BumpDecoder:
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
         self.runtime = RuntimeInfo(backend="onnx", device="cpu", providers=(), precision="fp32")
+        self.workers = ThreadPoolExecutor(1)
+
+    def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:
+        return PreparedImage(embedding, {})
 
     def decode(
         self,
-        embedding: NDArray[np.float32],
+        image: PreparedImage,
         tokens: PromptTokens,
         *,
         multimask: bool = True,

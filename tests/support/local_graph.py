@@ -18,6 +18,7 @@ from segment_anything.modeling import Sam
 from deployments.image_encoder import ImageEncoder
 from deployments.mask_grid import MaskGridGenerator
 from deployments.prompt_decoder import PromptDecoder
+from deployments.reports import Report, unreported
 from deployments.service import Service, ServiceConfig
 from deployments.sizing import Cluster, size_graph
 from segmentation.backends.protocol import EncoderBackend
@@ -117,9 +118,12 @@ class LocalGraph:
 
     Args:
         settings: by name, over the defaults.
+        report: told of everything that happens.
     """
 
-    def __init__(self, sam: Sam | None = None, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, sam: Sam | None = None, settings: Mapping[str, Any] | None = None, report: Report = unreported
+    ) -> None:
         self.sam = sam or localised_sam()
         self.settings = Settings(**{"model_type": "tiny", "threads": 1, **(settings or {})})
         self.gate = Gate()
@@ -132,10 +136,16 @@ class LocalGraph:
                 device="cpu",
                 max_batch=self.settings.encoder_batch,
                 cache_mb=self.settings.embedding_cache_mb,
+                open_report=lambda: report,
             ),
         )
-        self.decoder = LocalPeer("PromptDecoder", PromptDecoder(lambda: decoder, device="cpu", max_batch=64))
-        self.grid = LocalPeer("MaskGridGenerator", MaskGridGenerator(lambda: decoder, device="cpu"))
+        self.decoder = LocalPeer(
+            "PromptDecoder",
+            PromptDecoder(lambda: decoder, device="cpu", max_batch=64, open_report=lambda: report),
+        )
+        self.grid = LocalPeer(
+            "MaskGridGenerator", MaskGridGenerator(lambda: decoder, device="cpu", open_report=lambda: report)
+        )
         sources = dict.fromkeys(Settings.__slots__, "default")
         config = ServiceConfig(self.settings, sources, PLAN, size_graph(self.settings, Cluster(2, 0, 2)))
-        self.service = Service(config, self.encoder, self.decoder, self.grid)
+        self.service = Service(config, self.encoder, self.decoder, self.grid, report)

@@ -1,11 +1,14 @@
 """Both backends by the modules of `segment_anything` itself: small, slow, and right by definition."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
-from segmentation.backends.protocol import RuntimeInfo
+from segmentation.backends.protocol import PreparedImage, RuntimeInfo
+from segmentation.errors import NumericalError
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
 
@@ -28,7 +31,10 @@ class SamEncoder:
             )
             for image, (height, width) in zip(images, sizes, strict=True)
         ]
-        return torch.cat(embeddings).numpy()
+        embedded: NDArray[np.float32] = torch.cat(embeddings).numpy()
+        if not np.isfinite(embedded).all():
+            raise NumericalError("an image embedding is not finite")
+        return embedded
 
 
 class SamDecoder:
@@ -36,20 +42,24 @@ class SamDecoder:
 
     def __init__(self, sam: Sam, architecture: Architecture) -> None:
         self.architecture = architecture
+        self.workers = ThreadPoolExecutor(1)
         self.runtime = RUNTIME
         self._sam = sam
+
+    def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:
+        return PreparedImage(embedding, {})
 
     @torch.no_grad()
     def decode(
         self,
-        embedding: NDArray[np.float32],
+        image: PreparedImage,
         tokens: PromptTokens,
         *,
         multimask: bool = True,
         min_iou: float = -np.inf,
     ) -> DecodedMasks:
         logits, iou = self._sam.mask_decoder(
-            image_embeddings=torch.as_tensor(embedding.copy())[None],
+            image_embeddings=torch.as_tensor(image.embedding.copy())[None],
             image_pe=self._sam.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=self._sparse(tokens),
             dense_prompt_embeddings=self._dense(tokens),

@@ -150,7 +150,7 @@ def test_masks_are_the_references(
     decoder: DecoderBackend, sam: Sam, labels: list[int], masks: bool, multimask: bool
 ) -> None:
     tokens = prompts(3, labels, masks=masks)
-    ours = decoder.decode(embedding(), tokens, multimask=multimask)
+    ours = decoder.decode(decoder.prepare(embedding()), tokens, multimask=multimask)
     reference = reference_masks(sam, embedding(), tokens, multimask)
     assert error(ours.predicted_iou, reference.predicted_iou) <= 1e-5
     assert error(ours.logits, reference.logits) <= 1e-5
@@ -159,7 +159,7 @@ def test_masks_are_the_references(
 
 def test_more_prompts_than_run_at_once(decoder: DecoderBackend, sam: Sam) -> None:
     tokens = prompts(PROMPTS_PER_RUN + 1, [1, -1], masks=True)
-    ours = decoder.decode(embedding(), tokens)
+    ours = decoder.decode(decoder.prepare(embedding()), tokens)
     reference = reference_masks(sam, embedding(), tokens, True)
     assert error(ours.logits, reference.logits) <= 1e-5
     assert error(ours.predicted_iou, reference.predicted_iou) <= 1e-5
@@ -167,9 +167,10 @@ def test_more_prompts_than_run_at_once(decoder: DecoderBackend, sam: Sam) -> Non
 
 def test_a_prompts_masks_do_not_depend_on_the_others(decoder: DecoderBackend) -> None:
     tokens = prompts(5, [1, -1])
-    together = decoder.decode(embedding(), tokens)
+    image = decoder.prepare(embedding())
+    together = decoder.decode(image, tokens)
     for row in range(5):
-        alone = decoder.decode(embedding(), PromptTokens(tokens.coords[row, None], tokens.labels[row, None]))
+        alone = decoder.decode(image, PromptTokens(tokens.coords[row, None], tokens.labels[row, None]))
         np.testing.assert_allclose(alone.logits, together.logits[3 * row : 3 * row + 3], atol=2e-6)
         np.testing.assert_allclose(alone.predicted_iou[0], together.predicted_iou[row], atol=1e-6)
 
@@ -177,9 +178,9 @@ def test_a_prompts_masks_do_not_depend_on_the_others(decoder: DecoderBackend) ->
 @pytest.mark.parametrize("multimask", [True, False])
 def test_the_gate_leaves_out_masks_and_changes_none(decoder: DecoderBackend, multimask: bool) -> None:
     tokens = prompts(PROMPTS_PER_RUN + 5, [1, -1])
-    every = decoder.decode(embedding(), tokens, multimask=multimask)
+    every = decoder.decode(decoder.prepare(embedding()), tokens, multimask=multimask)
     gate = float(np.median(every.predicted_iou))
-    some = decoder.decode(embedding(), tokens, multimask=multimask, min_iou=gate)
+    some = decoder.decode(decoder.prepare(embedding()), tokens, multimask=multimask, min_iou=gate)
     np.testing.assert_array_equal(some.predicted_iou, every.predicted_iou)
     passing = every.predicted_iou > np.float32(gate)
     assert 0 < passing.sum() < passing.size
@@ -198,8 +199,8 @@ def test_runs_cover_every_prompt_once_and_keep_all_threads_busy(count: int, thre
 
 def test_the_gate_is_strict(decoder: DecoderBackend) -> None:
     tokens = prompts(1, [1, -1])
-    iou = decoder.decode(embedding(), tokens).predicted_iou[0]
-    passed = decoder.decode(embedding(), tokens, min_iou=float(iou.max()))
+    iou = decoder.decode(decoder.prepare(embedding()), tokens).predicted_iou[0]
+    passed = decoder.decode(decoder.prepare(embedding()), tokens, min_iou=float(iou.max()))
     assert len(passed.logits) == 0
     assert passed.index.shape == (0, 2)
     assert passed.logits.shape == (0, TINY.low_res_side, TINY.low_res_side)
@@ -207,7 +208,7 @@ def test_the_gate_is_strict(decoder: DecoderBackend) -> None:
 
 
 def test_no_prompts(decoder: DecoderBackend) -> None:
-    empty = decoder.decode(embedding(), prompts(0, [1, -1]), multimask=False)
+    empty = decoder.decode(decoder.prepare(embedding()), prompts(0, [1, -1]), multimask=False)
     assert empty.predicted_iou.shape == (0, 1)
     assert empty.index.shape == (0, 2)
     assert empty.logits.shape == (0, TINY.low_res_side, TINY.low_res_side)
@@ -218,16 +219,17 @@ def test_values_that_are_not_finite_are_an_error(decoder: DecoderBackend, value:
     broken = embedding().copy()
     broken[3, 4, 5] = value
     with pytest.raises(NumericalError):
-        decoder.decode(broken, prompts(2, [1, -1]))
+        decoder.decode(decoder.prepare(broken), prompts(2, [1, -1]))
 
 
 def test_several_threads_share_a_backend(encoder: EncoderBackend, decoder: DecoderBackend) -> None:
     images, sizes = pictures()
     tokens = [prompts(4, [1, -1], seed=seed) for seed in range(8)]
-    expected = encoder.encode(images, sizes), [decoder.decode(embedding(), part).logits for part in tokens]
+    image = decoder.prepare(embedding())
+    expected = encoder.encode(images, sizes), [decoder.decode(image, part).logits for part in tokens]
     with ThreadPoolExecutor(4) as pool:
         embeddings = [pool.submit(encoder.encode, images, sizes) for _ in range(4)]
-        decoded = [pool.submit(decoder.decode, embedding(), part) for part in tokens]
+        decoded = [pool.submit(decoder.decode, image, part) for part in tokens]
         for future in embeddings:
             np.testing.assert_array_equal(future.result(), expected[0])
         for future, logits in zip(decoded, expected[1], strict=True):
@@ -292,7 +294,8 @@ pair = verify_pair(Path(sys.argv[1]), find_model("tiny", models))
 architecture = models["tiny"].architecture
 image = OnnxEncoder(pair.encoder, architecture).encode(np.zeros((1, 128, 128, 3), np.uint8), np.array([[128, 99]]))[0]
 tokens = PromptTokens(np.full((1, 1, 2), 50, np.float32), np.ones((1, 1), np.int64))
-print(OnnxDecoder(pair.decoder, architecture).decode(image, tokens).logits.shape)
+decoder = OnnxDecoder(pair.decoder, architecture)
+print(decoder.decode(decoder.prepare(image), tokens).logits.shape)
 """
 
 

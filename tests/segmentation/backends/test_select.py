@@ -139,6 +139,18 @@ def test_both_backends_open_and_agree(folder: Path) -> None:
     assert [open_decoder(plan, device="cpu", threads=1).runtime.backend for plan in plans] == ["onnx", "pytorch"]
 
 
+def test_a_decoder_needs_no_encoder_file(folder: Path) -> None:
+    plan = plan_runtime(settings_for(folder, backend="onnx"))
+    pair_of(folder)[0].unlink()
+    assert open_decoder(plan, device="cpu", threads=1).runtime.backend == "onnx"
+
+
+def test_a_decoder_of_another_pair_is_not_opened(folder: Path) -> None:
+    plan = plan_runtime(settings_for(folder, backend="onnx"))
+    with pytest.raises(ConfigurationError, match=r"another pair.*to convert it"):
+        open_decoder(replace(plan, source="0" * 16), device="cpu", threads=1)
+
+
 def test_a_file_that_changes_after_the_plan_is_not_opened(folder: Path) -> None:
     plan = plan_runtime(settings_for(folder, backend="onnx"))
     _, decoder = pair_of(folder)
