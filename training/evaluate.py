@@ -1,6 +1,6 @@
 """Measures a trained model on the held-out pictures and on `coins`, through segment-anything's own predictor.
 
-Prints one line a finding and ends in one JSON line.
+Prints one line a finding and ends in one JSON line, which goes to `--output` too.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
 from segmentation.backends.sam_module import build_sam
+from segmentation.checkpoints import sha256_file
 from segmentation.models import PROJECT_ROOT, find_model, load_manifest
 from training.coins import FOUND, coins_automatically, coins_by_point
 from training.heldout import PICTURES_PER_KIND, held_out
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=PICTURES_PER_KIND, help="held-out pictures of each class")
     parser.add_argument("--no-automatic", action="store_true", help="leave out automatic masks, the slow part")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--output", type=Path, help="a file for the JSON line")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     sam = load_demo(arguments.weights)
@@ -61,7 +63,17 @@ def main() -> None:
     figures["seconds"] = time.perf_counter() - start
     for name, value in sorted(figures.items()):
         print(f"{name:24} {value:8.3f}")
-    print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    facts = {
+        "weights": arguments.weights.name,
+        "sha256": sha256_file(arguments.weights),
+        "pictures_per_class": arguments.pictures,
+        "torch": torch.__version__,
+    }
+    line = json.dumps({**facts, **rounded})
+    print(line)
+    if arguments.output:
+        arguments.output.write_text(f"{line}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
