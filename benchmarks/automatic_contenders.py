@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.onnx import SamOnnxModel
 
 from segmentation.automatic import AutomaticParameters, decode_points, merge, merge_crop, plan_crops
-from segmentation.backends.protocol import DecoderBackend, PreparedImage
+from segmentation.backends.protocol import DecoderBackend
 from segmentation.candidates import Candidates, concatenate
+from segmentation.prompts import tokenize
 from segmentation.rle import decode
-from segmentation.types import DecodedMasks, MaskRecord, PromptTokens, Rle, Size
+from segmentation.timed_decoder import TimedDecoder
+from segmentation.types import MaskRecord, Prompt, Rle, Size
 from tests.support.reference import RecordingGenerator
 
 Mask = tuple[tuple[float, ...], NDArray[np.bool_]]
@@ -146,46 +148,22 @@ class Ours:
 
     def run(self) -> Outcome:
         stages = Stages()
-        decoder = _TimedDecoder(self._decoder, stages)
+        decoder = TimedDecoder(self._decoder)
         with stages("total"):
             with stages("batch"):
                 image = decoder.prepare(self._embedding)
                 candidates = decode_points(decoder, image, self._crop, self._size, self._crop.points, self._parameters)
             records = merge([merge_crop([candidates], self._crop, self._parameters)], self._size, self._parameters)
+        stages.wall["decode"] = decoder.seconds
         return Outcome(_split(stages), candidates, [_keyed(record) for record in records])
 
     def all_predicted_iou(self) -> NDArray[np.float32]:
         """The predicted IoU of every candidate."""
-        nothing = replace(self._parameters, pred_iou_thresh=1.0)
-        seen: list[NDArray[np.float32]] = []
-        decoder = _TimedDecoder(self._decoder, Stages(), seen)
-        image = decoder.prepare(self._embedding)
-        decode_points(decoder, image, self._crop, self._size, self._crop.points, nothing)
-        return np.concatenate(seen).ravel()
-
-
-class _TimedDecoder:
-    def __init__(self, decoder: DecoderBackend, stages: Stages, seen: list[NDArray[np.float32]] | None = None) -> None:
-        self.architecture, self.runtime, self.workers = decoder.architecture, decoder.runtime, decoder.workers
-        self._decoder, self._stages, self._seen = decoder, stages, seen
-
-    def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:
-        with self._stages("decode"):
-            return self._decoder.prepare(embedding)
-
-    def decode(
-        self,
-        image: PreparedImage,
-        tokens: PromptTokens,
-        *,
-        multimask: bool = True,
-        min_iou: float = -np.inf,
-    ) -> DecodedMasks:
-        with self._stages("decode"):
-            decoded = self._decoder.decode(image, tokens, multimask=multimask, min_iou=min_iou)
-        if self._seen is not None:
-            self._seen.append(decoded.predicted_iou)
-        return decoded
+        image = self._decoder.prepare(self._embedding)
+        label = np.ones(1, np.int64)
+        prompts = [Prompt(points=point[None].astype(np.float32), labels=label) for point in self._crop.points]
+        ((_, tokens),) = tokenize(prompts, self._size, self._decoder.architecture)
+        return self._decoder.decode(image, tokens, min_iou=1.0).predicted_iou.ravel()
 
 
 def _keyed(record: MaskRecord) -> Mask:
