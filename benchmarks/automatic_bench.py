@@ -10,7 +10,8 @@ from benchmarks.automatic_contenders import Ours, Reference, StockOnnx
 from conversion.pair import Source, write_pair
 from conversion.reference import build_reference
 from segmentation.automatic import AutomaticParameters
-from segmentation.backends.onnx import OnnxDecoder, OnnxEncoder
+from segmentation.backends.onnx import OnnxDecoder
+from segmentation.backends.onnx_encoder import OnnxEncoder
 from segmentation.backends.onnx_files import OnnxPair, verify_pair
 from segmentation.backends.weights import load_state_dict
 from segmentation.checkpoints import sha256_file

@@ -29,10 +29,10 @@ def machine(threads: int) -> dict[str, object]:
     }
 
 
-def gemm_peak(threads: int, side: int = 2048, repeats: int = 8) -> float:
-    """fp32 GFLOP/s of the best of several square matrix products: the floor of every figure is stated against it."""
+def gemm_peak(threads: int, side: int = 2048, repeats: int = 8, dtype: torch.dtype = torch.float32) -> float:
+    """GFLOP/s of the best of several square matrix products: the floor of every figure is stated against it."""
     torch.set_num_threads(threads)
-    a, b = torch.randn(side, side), torch.randn(side, side)
+    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
     return 2 * side**3 / min(_seconds(lambda: a @ b) for _ in range(repeats)) / 1e9
 
 

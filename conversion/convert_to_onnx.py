@@ -8,22 +8,30 @@ Exit status: 0 when the pair is in place, 1 when it differs from PyTorch, 2 when
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from segment_anything.modeling import Sam
+
 from conversion.pair import Source, write_pair
+from conversion.quality import measure
 from conversion.reference import build_reference
 from conversion.verify import TOLERANCE, Finding, compare
-from segmentation.backends.onnx_files import OnnxPair, verify_pair
+from segmentation.backends.onnx import OnnxDecoder
+from segmentation.backends.onnx_encoder import OnnxEncoder
+from segmentation.backends.onnx_files import OnnxPair, pair_paths, read_metadata, verify_pair
+from segmentation.backends.protocol import DecoderBackend, EncoderBackend
+from segmentation.backends.pytorch import PyTorchDecoder, PyTorchEncoder
+from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import models_of
 from segmentation.backends.weights import load_state_dict
 from segmentation.checkpoints import sha256_file
-from segmentation.errors import ConfigurationError, ModelFileError
+from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
 from segmentation.models import ModelSpec, find_model
 from segmentation.settings import Settings, resolve
 
-PRECISIONS = ("fp32",)
-"""What can be converted to."""
+PRECISIONS = ("fp32", "int8", "bf16")
+"""What can be converted to. bf16 runs on PyTorch: its conversion only measures the quality."""
 
 Say = Callable[[str], None]
 
@@ -73,19 +81,60 @@ def convert(
     sam = build_reference(spec.architecture, state, checkpoint)
     say(f"converting {checkpoint} ({spec.name})")
 
-    def check(encoder: Path, decoder: Path) -> None:
+    threads = os.cpu_count() or 1
+    if precision == "bf16":
+        encoder = PyTorchEncoder(checkpoint, spec.architecture, threads=threads, precision=precision)
+        decoder = PyTorchDecoder(checkpoint, spec.architecture, threads=threads)
+        quality = _measured(encoder, decoder, sam, say)
+        path = record_path(onnx_dir, spec.name, precision)
+        write_record(path, quality, source)
+        say(f"wrote {path}")
+        return
+
+    def check(encoder: Path, decoder: Path) -> Mapping[str, str]:
         say(f"comparing with PyTorch, limit {TOLERANCE:g}")
         failed = 0
-        for finding in compare(encoder, decoder, sam, spec.architecture, threads=os.cpu_count() or 1):
+        for finding in compare(encoder, decoder, sam, spec.architecture, threads=threads, precision=precision):
             say(f"  {finding.error:.1e} {'' if finding.passed else 'TOO LARGE '}{finding.what}")
             failed += not finding.passed
         if failed:
             raise ParityError(
                 f"{failed} errors are above {TOLERANCE:g}: the converted model is wrong and was discarded"
             )
+        ours = OnnxEncoder(encoder, spec.architecture, threads=threads, precision=precision)
+        return to_metadata(_measured(ours, OnnxDecoder(decoder, spec.architecture, threads=threads), sam, say))
 
+    if not force:
+        _refuse_other_decoder(pair_paths(onnx_dir, spec.name)[1], source)
     for path in write_pair(spec, Source(state, source), onnx_dir, check, precision=precision):
         say(f"wrote {path}")
+
+
+def _measured(encoder: EncoderBackend, decoder: DecoderBackend, sam: Sam, say: Say) -> Quality:
+    """The quality of an encoder, which is also told.
+
+    Raises:
+        ParityError: it computes nothing usable.
+    """
+    say("measuring the quality against PyTorch in float32")
+    try:
+        quality = measure(encoder, decoder, sam)
+    except NumericalError as error:
+        raise ParityError(f"{error.message}; the converted model was discarded") from error
+    say(f"  {quality}, over {quality.masks} masks of {quality.pictures}")
+    if not quality.is_good:
+        say(f"  mask IoU is below {LEAST_MASK_IOU}: SAM_PRECISION=auto won't take it")
+    return quality
+
+
+def _refuse_other_decoder(decoder: Path, source: str) -> None:
+    """The decoder serves all precisions: replacing it by another checkpoint's would break the pairs that are there."""
+    try:
+        found = read_metadata(decoder).get("source_sha256") if decoder.is_file() else source
+    except ModelFileError:
+        return  # damaged: it serves nothing
+    if found != source:
+        raise ConfigurationError(f"{decoder} comes from another checkpoint; --force replaces it")
 
 
 def find_pair(onnx_dir: Path, spec: ModelSpec, precision: str) -> OnnxPair | None:
@@ -141,7 +190,7 @@ def main(argv: list[str] | None = None) -> int:
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """What both commands take."""
     parser.add_argument("--model-type", help="a name in the manifest (default: SAM_MODEL_TYPE or vit_h)")
-    parser.add_argument("--precision", default="fp32", help="of the encoder: fp32")
+    parser.add_argument("--precision", default="fp32", help="of the encoder: fp32, int8 or bf16 (default: fp32)")
     parser.add_argument("--force", action="store_true", help="replace a pair that is there")
 
 

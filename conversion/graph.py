@@ -76,6 +76,10 @@ class Graph:
                 return self.op("Cast", self._initializer(array, f"{name}.fp16"), to=TensorProto.FLOAT)
         return self._initializer(array.astype(np.float32, copy=False), name)
 
+    def raw(self, array: NDArray[np.generic], name: str) -> str:
+        """A weight of any other type, as it is."""
+        return self._initializer(array, name)
+
     def constant(self, value: Any, dtype: type[np.generic] = np.float32) -> str:
         """A small constant; equal ones become one."""
         array = np.asarray(value, dtype)

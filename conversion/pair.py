@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from segmentation.backends.onnx_files import (
     architecture_facts,
     data_path,
     make_pair_id,
+    metadata_entry,
     pair_paths,
     seal,
 )
@@ -34,8 +36,9 @@ from segmentation.models import Architecture, ModelSpec
 LARGEST_EMBEDDED = 1 << 30
 """Bytes of weights that are still kept inside the ONNX file; protobuf ends at 2 GiB."""
 
-Check = Callable[[Path, Path], None]
-"""Takes the finished (encoder, decoder) before they are put in place; raises if they may not be."""
+Check = Callable[[Path, Path], Mapping[str, str] | None]
+"""Takes the finished (encoder, decoder) before they are put in place; raises if they may not be. What it found out is
+added to the encoder's metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,15 @@ def write_pair(
             "pair_id": make_pair_id(spec.name, source.sha256),
             **architecture_facts(spec),
         }
-        for path, build, precise in ((decoder, build_decoder, "fp32"), (encoder, build_encoder, precision)):
-            kind = build.__name__.removeprefix("build_")
+        encode = partial(build_encoder, precision=precision)
+        for path, kind, build, precise in (
+            (decoder, "decoder", build_decoder, "fp32"),
+            (encoder, "encoder", encode, precision),
+        ):
             metadata = {**facts, "kind": kind, "precision": precise}
             _write(path, build, source.state, spec.architecture, metadata, largest_embedded)
-        check(encoder, decoder)
+        if findings := check(encoder, decoder):
+            _add_metadata(encoder, findings)
         for made, place in zip((decoder, encoder), reversed(finished), strict=True):
             if data_path(made).exists():
                 data_path(made).replace(data_path(place))
@@ -112,7 +119,17 @@ def _write(
     else:
         model = built(Embedded())
     helper.set_model_props(model, metadata)
-    content = model.SerializeToString()
+    _write_sealed(path, model.SerializeToString())
+
+
+def _add_metadata(path: Path, entries: Mapping[str, str]) -> None:
+    """Adds entries before the seal of a finished file, and seals it again."""
+    content = path.read_bytes()
+    unsealed = content[: len(content) - len(seal("0" * 64))]
+    _write_sealed(path, unsealed + b"".join(metadata_entry(key, value) for key, value in entries.items()))
+
+
+def _write_sealed(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.write(seal(hashlib.sha256(content).hexdigest()))

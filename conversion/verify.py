@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
-from segmentation.backends.onnx import OnnxDecoder, OnnxEncoder
+from segmentation.backends.onnx import OnnxDecoder
+from segmentation.backends.onnx_encoder import OnnxEncoder
 from segmentation.models import Architecture
 from segmentation.types import PromptTokens
 
@@ -64,23 +65,35 @@ class _Case:
         return PromptTokens(coords, labels, self.masks)
 
 
-def compare(encoder: Path, decoder: Path, sam: Sam, architecture: Architecture, *, threads: int) -> Iterator[Finding]:
-    """Compares the pair with the reference on random pictures, square and not, and every kind of prompt."""
+def compare(
+    encoder: Path,
+    decoder: Path,
+    sam: Sam,
+    architecture: Architecture,
+    *,
+    threads: int,
+    precision: str = "fp32",
+) -> Iterator[Finding]:
+    """Compares the pair with the reference on random pictures, square and not, and every kind of prompt.
+
+    An encoder in less than float32 is not held to the tolerance: `conversion.quality` measures it.
+    """
     rng = np.random.default_rng(0)
     side = architecture.image_size
     shapes = [(side, side * 3 // 4), (side // 2 + 3, side), (side, side), (1, side)]
-    if side >= LARGE_IMAGE:
+    if side >= LARGE_IMAGE or precision != "fp32":
         shapes = shapes[:1]
-    runtime = OnnxEncoder(encoder, architecture, threads=threads)
+    runtime = OnnxEncoder(encoder, architecture, threads=threads) if precision == "fp32" else None
     reference = torch.empty(0)
     for height, width in shapes:
         picture = _random_picture(rng, height, width)
         padded = np.zeros((1, side, side, 3), np.uint8)
         padded[0, :height, :width] = picture
-        ours = runtime.encode(padded, np.array([[height, width]]))
         with torch.inference_mode():
             reference = sam.image_encoder(sam.preprocess(torch.from_numpy(picture).permute(2, 0, 1)[None].float()))
-        yield Finding(f"embedding of {width}x{height}", _error(ours, reference.numpy()))
+        if runtime:
+            ours = runtime.encode(padded, np.array([[height, width]]))
+            yield Finding(f"embedding of {width}x{height}", relative_error(ours, reference.numpy()))
     del runtime  # before the decoder's memory
     yield from _compare_decoders(OnnxDecoder(decoder, architecture, threads=threads), sam, reference, rng)
 
@@ -94,13 +107,15 @@ def _compare_decoders(
             logits, iou = _reference_masks(sam, embedding, case, multimask)
             ours = decoder.decode(image, case.tokens(), multimask=multimask)
             what = f"{case.what}, {'three masks' if multimask else 'single mask'}"
-            yield Finding(f"logits of {what}", _error(ours.logits.reshape(logits.shape), logits))
-            yield Finding(f"predicted IoU of {what}", _error(ours.predicted_iou, iou))
+            yield Finding(f"logits of {what}", relative_error(ours.logits.reshape(logits.shape), logits))
+            yield Finding(f"predicted IoU of {what}", relative_error(ours.predicted_iou, iou))
             gate = float(np.median(iou))
             gated = decoder.decode(image, case.tokens(), multimask=multimask, min_iou=gate)
             wanted = np.argwhere(gated.predicted_iou > np.float32(gate))
             same = np.array_equal(gated.index, wanted)
-            yield Finding(f"gated logits of {what}", _error(gated.logits, logits[tuple(wanted.T)]) if same else np.inf)
+            yield Finding(
+                f"gated logits of {what}", relative_error(gated.logits, logits[tuple(wanted.T)]) if same else np.inf
+            )
 
 
 def _reference_masks(
@@ -143,7 +158,8 @@ def _random_picture(rng: np.random.Generator, height: int, width: int) -> NDArra
     return (blocks[:height, :width] + rng.integers(0, 56, (height, width, 3))).astype(np.uint8)
 
 
-def _error(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+def relative_error(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """max|a - b| / max|b|."""
     if reference.size == 0:
         return 0.0 if ours.size == 0 else np.inf
     return float(np.abs(ours - reference).max() / np.abs(reference).max())

@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from segmentation.backends.protocol import PreparedImage, RuntimeInfo
-from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
+from segmentation.backends.onnx_session import check_finite, open_session, runtime_info
+from segmentation.backends.protocol import PreparedImage
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
 
@@ -24,52 +24,7 @@ prompt, runs of 2 were measured 10 % faster than runs of 8, and 20 % where no ma
 
 _IMAGE_PARTS = ("image_tokens", "image_keys", "image_values", "image_queries")
 _MULTIMASK_IDS = np.array([1, 2, 3], np.int64)
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
 _SINGLE_MASK_ID = np.array([0], np.int64)
-
-
-class OnnxEncoder:
-    """The image encoder on ONNX Runtime.
-
-    Args:
-        path: the encoder's ONNX file.
-        architecture: of the model in it.
-        device: "cpu" or "cuda".
-        threads: CPU threads of one call.
-        precision: of the file, for `runtime`.
-
-    Raises:
-        ConfigurationError: the device can't be used.
-        ModelFileError: ONNX Runtime can't load the file.
-    """
-
-    def __init__(
-        self, path: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1, precision: str = "fp32"
-    ) -> None:
-        self.architecture = architecture
-        self._session = _open_session(path, device, threads)
-        self.runtime = _runtime_info(self._session, precision)
-
-    def encode(self, images: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Image embeddings, as `EncoderBackend.encode` describes.
-
-        On a CPU one picture runs at a time: a batch would only need more memory, and alone each picture's embedding is
-        the same to the last bit.
-
-        Raises:
-            NumericalError: an embedding is not finite.
-        """
-        step = len(images) if self.runtime.device == "cuda" else 1
-        parts = [
-            self._session.run(None, {"images": images[at : at + step], "sizes": sizes[at : at + step]})[0]
-            for at in range(0, len(images), max(step, 1))
-        ]
-        if not parts:
-            return np.zeros((0, *self.architecture.embedding_shape), np.float32)
-        embeddings: NDArray[np.float32] = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        _check_finite(embeddings, "an image embedding")
-        return embeddings
 
 
 class OnnxDecoder:
@@ -81,10 +36,10 @@ class OnnxDecoder:
 
     def __init__(self, path: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1) -> None:
         self.architecture = architecture
-        self._session = _open_session(path, device, threads, spinning=True)
-        self.runtime = _runtime_info(self._session, "fp32")
+        self._session = open_session(path, device, threads, spinning=True)
+        self.runtime = runtime_info(self._session, "fp32")
         self._threads = threads if self.runtime.device == "cpu" else 1
-        self._serial = _open_session(path, device, 1) if self._threads > 1 else self._session
+        self._serial = open_session(path, device, 1) if self._threads > 1 else self._session
         self.workers: Executor = ThreadPoolExecutor(self._threads, thread_name_prefix="sam-decoder")
         self._prompts_per_run = max(1, IMAGE_TOKENS_PER_RUN // architecture.embedding_side**2)
         self._unasked = {value.name: _nothing(value) for value in self._session.get_inputs()}
@@ -122,8 +77,8 @@ class OnnxDecoder:
             iou, index, logits = self._ask(
                 session, ("iou_predictions", "mask_index", "low_res_logits"), {**shared, **prompts, **work}
             )
-            _check_finite(iou, "a predicted IoU")
-            _check_finite(logits, "a mask's logits")
+            check_finite(iou, "a predicted IoU")
+            check_finite(logits, "a mask's logits")
             return DecodedMasks(iou, index + np.array([part.start, 0]), logits)
 
         if len(parts) == 1:
@@ -173,50 +128,3 @@ def _parts(count: int, largest: int, threads: int) -> list[slice]:
         runs = min(count, -(-runs // threads) * threads)
     bounds = [count * run // runs for run in range(runs + 1)]
     return [slice(start, end) for start, end in pairwise(bounds)]
-
-
-def _open_session(path: Path, device: str, threads: int, *, spinning: bool = False) -> onnxruntime.InferenceSession:
-    providers = _providers(device)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Idle replicas share cores with busy ones, so threads don't spin between runs. Within a run of many small operators
-    # they may: a single prompt takes a fifth less time.
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # ONNX Runtime's own exceptions have no public base
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelFileError(f"ONNX Runtime can't load {path}: {first_line}") from error
-    if device == "cuda" and _CUDA not in session.get_providers():
-        raise ConfigurationError("ONNX Runtime fell back to the CPU: check nvidia-smi, or set SAM_USE_GPU=false")
-    return session
-
-
-def _providers(device: str) -> list[tuple[str, dict[str, str]]]:
-    """Execution providers for a device, in order. The list of available ones can only rule out: it names CUDA on
-    machines without a GPU, too.
-    """
-    if device == "cpu":
-        return [(_CPU, {})]
-    if _CUDA not in onnxruntime.get_available_providers():
-        raise ConfigurationError(
-            "this ONNX Runtime can't use a GPU: install the extra 'gpu' instead of 'cpu', or set SAM_USE_GPU=false"
-        )
-    onnxruntime.preload_dlls()
-    # Grow by what is asked for, not by powers of two: encoders ask for gigabytes.
-    return [(_CUDA, {"arena_extend_strategy": "kSameAsRequested"}), (_CPU, {})]
-
-
-def _runtime_info(session: onnxruntime.InferenceSession, precision: str) -> RuntimeInfo:
-    providers = tuple(session.get_providers())
-    device = "cuda" if _CUDA in providers else "cpu"
-    return RuntimeInfo(backend="onnx", device=device, providers=providers, precision=precision)
-
-
-def _check_finite(values: NDArray[np.float32], what: str) -> None:
-    """One pass: a sum is finite only if every term is."""
-    if not np.isfinite(values.sum(dtype=np.float32)):
-        raise NumericalError(f"{what} is not finite: the weights or the runtime are broken")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from segmentation.backends.quality import Quality, from_metadata
 from segmentation.checkpoints import sha256_file
 from segmentation.errors import ModelFileError
 from segmentation.models import ModelSpec
@@ -33,6 +34,7 @@ class OnnxPair:
     """Two files that were verified to be whole and to come from one checkpoint.
 
     encoder, decoder: the files. encoder_metadata, decoder_metadata: all their metadata, by key.
+    quality: as measured at the conversion; None only for fp32.
     source_is_manifest: whether the checkpoint is the one of the manifest; True where the manifest has no SHA-256.
     """
 
@@ -41,6 +43,7 @@ class OnnxPair:
     encoder_metadata: Mapping[str, str]
     decoder_metadata: Mapping[str, str]
     source_is_manifest: bool
+    quality: Quality | None
 
     @property
     def pair_id(self) -> str:
@@ -82,8 +85,11 @@ def verify_pair(onnx_dir: Path, spec: ModelSpec, precision: str = "fp32") -> Onn
         encoder, decoder = (_verified_part(path, spec, precision) for path in paths)
         if encoder["pair_id"] != decoder["pair_id"]:
             raise ModelFileError(f"{paths[0].name} and {paths[1].name} in {onnx_dir} come from different checkpoints")
+        quality = from_metadata(encoder, paths[0])
+        if quality is None and precision != "fp32":
+            raise ModelFileError(f"{paths[0]} has no record of its quality and is not used")
     source = encoder["source_sha256"]
-    return OnnxPair(*paths, encoder, decoder, spec.sha256 is None or spec.sha256.lower() == source)
+    return OnnxPair(*paths, encoder, decoder, spec.sha256 is None or spec.sha256.lower() == source, quality)
 
 
 def verify_part(path: Path, spec: ModelSpec, precision: str, pair_id: str) -> None:
@@ -151,7 +157,12 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def seal(content_sha256: str) -> bytes:
     """The bytes to append to an ONNX file whose SHA-256 that is: one more `metadata_props` entry."""
-    return _record(METADATA_FIELD, _record(1, SEAL.encode()) + _record(2, content_sha256.encode()))
+    return metadata_entry(SEAL, content_sha256)
+
+
+def metadata_entry(key: str, value: str) -> bytes:
+    """The bytes of one `metadata_props` entry, which can be appended to an ONNX file."""
+    return _record(METADATA_FIELD, _record(1, key.encode()) + _record(2, value.encode()))
 
 
 def _verified(path: Path) -> dict[str, str]:

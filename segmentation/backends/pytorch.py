@@ -1,7 +1,7 @@
-"""The PyTorch backend: the `segment_anything` modules behind the runtime protocol.
+"""The PyTorch backend: the weights of the `segment_anything` modules behind the runtime protocol.
 
-The reference that the ONNX backend is held to, and what runs without a conversion. Only this file, `sam_module` and
-`weights` import torch.
+The reference that the ONNX backend is held to, and what runs without a conversion. Only this file, `lean_vit`,
+`relative_attention`, `sam_module` and `weights` import torch.
 """
 
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segmentation.backends.lean_vit import LeanViT
+from segmentation.backends.precision import runs
 from segmentation.backends.protocol import PreparedImage, RuntimeInfo
 from segmentation.backends.sam_module import build_image_encoder, build_mask_decoder, build_prompt_encoder
 from segmentation.backends.weights import load_into, load_state_dict
@@ -18,34 +20,45 @@ from segmentation.errors import ConfigurationError, NumericalError
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
 
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 PROMPTS_PER_RUN = 16
 """The decoder copies the image embedding for every prompt; this bounds the copies."""
 
 
 class PyTorchEncoder:
-    """The image encoder on PyTorch, in float32 whatever the checkpoint's dtype.
+    """The image encoder on PyTorch, whatever the checkpoint's dtype.
 
     Args:
         checkpoint: a verified checkpoint file.
         architecture: of the model in it.
         device: "cpu" or "cuda".
         threads: CPU threads of PyTorch, for the whole process.
+        precision: of the matrix products, "fp32", "bf16", or "fp16" on a GPU; all else is fp32.
 
     Raises:
-        ConfigurationError: the device can't be used.
+        ConfigurationError: the device or the precision can't be used.
         ModelFileError: the checkpoint is damaged or of another architecture.
     """
 
-    def __init__(self, checkpoint: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self,
+        checkpoint: Path,
+        architecture: Architecture,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        precision: str = "fp32",
+    ) -> None:
         self.architecture = architecture
-        self.runtime = _runtime_info(device, threads)
+        self.runtime = _runtime_info(device, threads, precision)
         with torch.device("meta"):
             encoder = build_image_encoder(architecture)
         encoder = encoder.to_empty(device=device)
         load_into(encoder, load_state_dict(checkpoint), prefix="image_encoder.", source=str(checkpoint))
-        self._encoder = encoder.eval()
-        self._mean = torch.tensor(architecture.pixel_mean, device=device).view(3, 1, 1)
-        self._std = torch.tensor(architecture.pixel_std, device=device).view(3, 1, 1)
+        _narrow(encoder, _DTYPES[precision])
+        self._encoder = LeanViT(encoder.eval(), architecture)
+        self._device = torch.device(device)
 
     @torch.inference_mode()
     def encode(self, images: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -58,18 +71,20 @@ class PyTorchEncoder:
         embeddings = np.empty((len(images), *self.architecture.embedding_shape), np.float32)
         for start in range(0, len(images), max(step, 1)):
             part = slice(start, start + step)
-            embeddings[part] = self._encoder(self._preprocess(images[part], sizes[part])).cpu().numpy()
+            pictures = torch.from_numpy(np.array(images[part])).to(self._device)
+            seen = torch.from_numpy(np.array(sizes[part])).to(self._device)
+            embeddings[part] = self._encoder(pictures, seen).cpu().numpy()
         if not np.isfinite(embeddings).all():
             raise NumericalError("an image embedding is not finite: the weights or the runtime are broken")
         return embeddings
 
-    def _preprocess(self, images: NDArray[np.uint8], sizes: NDArray[np.int64]) -> torch.Tensor:
-        """float32 [B, 3, S, S]: `segment_anything.modeling.Sam.preprocess` of each picture."""
-        pixels = torch.from_numpy(np.array(images)).to(self._mean.device).permute(0, 3, 1, 2)
-        batch = torch.zeros(pixels.shape, device=self._mean.device)
-        for row, picture, (height, width) in zip(batch, pixels, sizes.tolist(), strict=True):
-            row[:, :height, :width] = (picture[:, :height, :width] - self._mean) / self._std
-        return batch
+
+def _narrow(encoder: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Puts the linear layers and the neck's convolutions into the dtype; patches, positions and norms stay fp32."""
+    patches = encoder.get_submodule("patch_embed.proj")
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and module is not patches:
+            module.to(dtype)
 
 
 class PyTorchDecoder:
@@ -146,8 +161,10 @@ class PyTorchDecoder:
         return logits, iou
 
 
-def _runtime_info(device: str, threads: int) -> RuntimeInfo:
+def _runtime_info(device: str, threads: int, precision: str = "fp32") -> RuntimeInfo:
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("PyTorch can't use the GPU: check nvidia-smi, or set SAM_USE_GPU=false")
+    if not runs("pytorch", precision, device, None):
+        raise ConfigurationError(f"PyTorch can't run {precision} on this device ({device}); fp32 runs everywhere")
     torch.set_num_threads(threads)
-    return RuntimeInfo(backend="pytorch", device=device, providers=(), precision="fp32")
+    return RuntimeInfo(backend="pytorch", device=device, providers=(), precision=precision)

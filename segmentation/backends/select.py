@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmentation.backends.onnx_files import OnnxPair, pair_paths, verify_pair, verify_part
+from segmentation.backends.onnx_files import OnnxPair, convert_command, pair_paths, verify_pair, verify_part
+from segmentation.backends.precision import FASTEST_FIRST, RUNS_ON, cpu_flags, refuse, runs
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
-from segmentation.checkpoints import ensure_checkpoint, find_checkpoint, verify_checkpoint
+from segmentation.backends.quality import Quality, read_record, record_path
+from segmentation.checkpoints import ensure_checkpoint, find_checkpoint, sha256_file, verify_checkpoint
 from segmentation.errors import ConfigurationError, ModelFileError
 from segmentation.models import MANIFEST, ModelSpec, find_model, load_manifest
 from segmentation.settings import Settings
-
-SERVED_PRECISIONS = ("fp32",)
-"""Precisions that a backend of this version can run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,7 @@ class RuntimePlan:
     source: identifies the weights: SHA-256 of the checkpoint, or the pair's id.
     onnx_available, pytorch_available: the runtime can be imported and its files are whole.
     findings: what was found on the way, one line each.
+    quality: of the encoder in this precision, as measured at the conversion; None where it was not measured.
     """
 
     backend: str
@@ -35,6 +35,7 @@ class RuntimePlan:
     onnx_available: bool
     pytorch_available: bool
     findings: tuple[str, ...]
+    quality: Quality | None = None
 
 
 def is_installed(module: str) -> bool:
@@ -61,12 +62,16 @@ def plan_runtime(
     settings: Settings,
     *,
     download: bool = True,
+    device: str | None = None,
     installed: Callable[[str], bool] = is_installed,
     distributed: Callable[[str], bool] = is_distributed,
+    flags: Callable[[], frozenset[str] | None] = cpu_flags,
 ) -> RuntimePlan:
-    """Decides between ONNX Runtime and PyTorch by `SAM_BACKEND`, and makes sure that the files are there and whole.
+    """Decides between ONNX Runtime and PyTorch by `SAM_BACKEND`, and between precisions by `SAM_PRECISION`, and makes
+    sure that the files are there and whole.
 
-    With `download` false a missing checkpoint is a finding, not a download.
+    With `download` false a missing checkpoint is a finding, not a download. `device` is what the encoder will run on;
+    None where the cluster is not known: then only what no device could run is refused, and `auto` chooses for a CPU.
 
     Raises:
         ConfigurationError: nothing can serve these settings; one line that says what to do.
@@ -76,7 +81,12 @@ def plan_runtime(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: uninstall both, install one"
         )
     spec = find_model(settings.model_type, models_of(settings))
-    return _Chooser(settings, spec, download, installed).plan()
+    chooser = _Chooser(settings, spec, download, installed)
+    if settings.precision == "auto":
+        return chooser.fastest(device or "cpu", flags())
+    possible = ("cuda", "cpu") if settings.use_gpu else ("cpu",)
+    refuse(settings.backend, settings.precision, (device,) if device else possible, flags())
+    return chooser.plan(settings.backend, settings.precision)
 
 
 class _Chooser:
@@ -88,40 +98,72 @@ class _Chooser:
         self.download = download
         self.has_onnxruntime = installed("onnxruntime")
         self.has_torch = installed("torch") and installed("torchvision") and installed("segment_anything")
-        self.precision = self._precision()
         self.findings: list[str] = []
 
-    def plan(self) -> RuntimePlan:
-        pair, pair_fault = self._pair()
-        if self.settings.backend == "onnx" or (self.settings.backend == "auto" and pair):
+    def fastest(self, device: str, flags: frozenset[str] | None) -> RuntimePlan:
+        """The first in `FASTEST_FIRST` that is there, runs here and has a record of good quality; else fp32."""
+        for backend, precision in FASTEST_FIRST[device]:
+            if self.settings.backend not in {backend, "auto"} or not runs(backend, precision, device, flags):
+                continue
+            try:
+                quality = self._recorded(backend, precision)
+            except ModelFileError as error:
+                self.findings.append(f"not in {precision}: {error.message}")
+                continue
+            if quality is None or not quality.is_good:
+                found = quality or f"no record of its quality; to measure it: {convert_command(self.spec, precision)}"
+                self.findings.append(f"not in {precision} on {backend}: {found}")
+                continue
+            return self.plan(backend, precision)
+        return self.plan(self.settings.backend, "fp32")
+
+    def plan(self, backend: str, precision: str) -> RuntimePlan:
+        """A backend, "auto" for either, in one precision."""
+        if ("pytorch", precision) not in RUNS_ON:
+            backend = "onnx"
+        elif ("onnx", precision) not in RUNS_ON:
+            backend = "pytorch"
+        pair, pair_fault = self._pair(precision)
+        if backend == "onnx" or (backend == "auto" and pair):
             if pair is None:
-                raise ConfigurationError(f"SAM_BACKEND=onnx: {pair_fault}")
-            return self._finish("onnx", pair.pair_id, True, self._checkpoint_is_whole())
+                raise ConfigurationError(f"{self._asked('onnx', precision)}: {pair_fault}")
+            return self._finish("onnx", precision, pair.pair_id, True, self._checkpoint_is_whole(), pair.quality)
         if not self.has_torch:
             lacks = "torch, torchvision and segment-anything are not installed: install the extra 'pytorch'"
-            if self.settings.backend == "pytorch":
-                raise ConfigurationError(f"SAM_BACKEND=pytorch: {lacks}")
+            if backend == "pytorch":
+                raise ConfigurationError(f"{self._asked('pytorch', precision)}: {lacks}")
             raise ConfigurationError(f"nothing can run {self.spec.name}: {lacks}; or, for ONNX: {pair_fault}")
-        if pair_fault and self.settings.backend == "auto":
+        if pair_fault and backend == "auto":
             self.findings.append(f"not on ONNX: {pair_fault}")
         whole = self._ensure_checkpoint()
-        return self._finish("pytorch", self.spec.sha256 or self._unpinned_source(), pair is not None, whole)
+        quality = self._pytorch_record(precision) if whole and precision != "fp32" else None
+        source = self.spec.sha256 or self._unpinned_source()
+        return self._finish("pytorch", precision, source, pair is not None, whole, quality)
 
-    def _precision(self) -> str:
-        wanted = self.settings.precision
-        if wanted == "auto":
-            return SERVED_PRECISIONS[0]
-        if wanted not in SERVED_PRECISIONS:
-            raise ConfigurationError(
-                f"SAM_PRECISION={wanted} can't be run by this version; it runs {', '.join(SERVED_PRECISIONS)}"
-            )
-        return wanted
+    def _asked(self, backend: str, precision: str) -> str:
+        """The setting that leaves no choice but this backend."""
+        return f"SAM_BACKEND={backend}" if self.settings.backend == backend else f"SAM_PRECISION={precision}"
 
-    def _pair(self) -> tuple[OnnxPair | None, ConfigurationError | None]:
+    def _recorded(self, backend: str, precision: str) -> Quality | None:
+        if backend == "pytorch":
+            whole = self.has_torch and find_checkpoint(self.spec, self.settings.model_dir)
+            return self._pytorch_record(precision) if whole else None
+        pair, fault = self._pair(precision)
+        if pair is None:
+            raise ModelFileError(str(fault))
+        return pair.quality
+
+    def _pytorch_record(self, precision: str) -> Quality | None:
+        path = record_path(self.settings.onnx_dir, self.spec.name, precision)
+        if not path.is_file():
+            return None
+        return read_record(path, self.spec.sha256 or sha256_file(self.settings.model_dir / self.spec.file))
+
+    def _pair(self, precision: str) -> tuple[OnnxPair | None, ConfigurationError | None]:
         if not self.has_onnxruntime:
             return None, ConfigurationError("onnxruntime is not installed: install the extra 'cpu' or 'gpu'")
         try:
-            pair = verify_pair(self.settings.onnx_dir, self.spec, self.precision)
+            pair = verify_pair(self.settings.onnx_dir, self.spec, precision)
         except ModelFileError as error:
             return None, error
         return pair, None
@@ -149,18 +191,21 @@ class _Chooser:
         status = (self.settings.model_dir / self.spec.file).stat()
         return f"{self.spec.name}-{status.st_size}-{status.st_mtime_ns}"
 
-    def _finish(self, backend: str, source: str, onnx: bool, pytorch: bool) -> RuntimePlan:
+    def _finish(
+        self, backend: str, precision: str, source: str, onnx: bool, pytorch: bool, quality: Quality | None
+    ) -> RuntimePlan:
         settings = self.settings
         return RuntimePlan(
             backend=backend,
             spec=self.spec,
-            precision=self.precision,
+            precision=precision,
             model_dir=settings.model_dir,
             onnx_dir=settings.onnx_dir,
             source=source,
             onnx_available=onnx,
             pytorch_available=pytorch,
             findings=tuple(self.findings),
+            quality=quality,
         )
 
 
@@ -172,17 +217,21 @@ def open_encoder(plan: RuntimePlan, *, device: str, threads: int) -> EncoderBack
         threads: CPU threads of the runtime.
 
     Raises:
-        ConfigurationError: the files are not on this machine, are damaged, or the device can't be used.
+        ConfigurationError: the files are not on this machine, are damaged, or the device can't be used, or not in this
+            precision.
     """
+    refuse(plan.backend, plan.precision, (device,), cpu_flags())
     if plan.backend == "onnx":
-        from segmentation.backends.onnx import OnnxEncoder
+        from segmentation.backends.onnx_encoder import OnnxEncoder
 
         path = pair_paths(plan.onnx_dir, plan.spec.name, plan.precision)[0]
         verify_part(path, plan.spec, plan.precision, plan.source)
         return OnnxEncoder(path, plan.spec.architecture, device=device, threads=threads, precision=plan.precision)
     from segmentation.backends.pytorch import PyTorchEncoder
 
-    return PyTorchEncoder(_checkpoint(plan), plan.spec.architecture, device=device, threads=threads)
+    return PyTorchEncoder(
+        _checkpoint(plan), plan.spec.architecture, device=device, threads=threads, precision=plan.precision
+    )
 
 
 def open_decoder(plan: RuntimePlan, *, device: str, threads: int) -> DecoderBackend:

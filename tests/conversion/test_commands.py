@@ -106,8 +106,37 @@ def test_a_pair_of_another_checkpoint_is_not_replaced_by_accident(
 def test_a_precision_that_can_not_be_made(home: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     main = {"convert_model": convert_model.main, "convert_to_onnx": convert_to_onnx.main}[command]
     extra = ["--checkpoint", str(home / "model" / "tiny.pth")] if command == "convert_to_onnx" else []
-    assert main([*extra, "--precision", "int8"]) == 2
-    assert "--precision int8 can't be converted to; choose fp32" in last_error(capsys)
+    assert main([*extra, "--precision", "fp8"]) == 2
+    assert "--precision fp8 can't be converted to; choose fp32, int8" in last_error(capsys)
+
+
+def test_each_file_carries_and_prints_its_quality(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for precision in ("fp32", "int8"):
+        assert convert_model.main(["--precision", precision]) == 0
+        quality = verify_pair(home / "onnx", tiny_pair.SPEC, precision).quality
+        assert quality is not None
+        assert str(quality) in capsys.readouterr().out
+        assert quality.masks >= 200
+        assert quality.embedding_error <= {"fp32": 1e-4, "int8": 0.03}[precision]
+        assert quality.mask_iou >= {"fp32": 0.999, "int8": 0.9}[precision]
+
+
+def test_a_precision_more_leaves_the_others_in_use(home: Path) -> None:
+    assert convert_model.main([]) == 0
+    before = verify_pair(home / "onnx", tiny_pair.SPEC)
+    assert convert_model.main(["--precision", "int8"]) == 0
+    assert verify_pair(home / "onnx", tiny_pair.SPEC) == before
+    assert verify_pair(home / "onnx", tiny_pair.SPEC, "int8").pair_id == before.pair_id
+
+
+def test_a_precision_of_another_checkpoint_does_not_take_the_decoder_away(
+    home: Path, other_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert_model.main([]) == 0
+    before = stamp(home / "onnx")
+    assert convert_to_onnx.main(["--checkpoint", str(other_checkpoint), "--precision", "int8"]) == 2
+    assert "sam_tiny_decoder.onnx comes from another checkpoint" in last_error(capsys)
+    assert stamp(home / "onnx") == before
 
 
 def test_an_unknown_model_type(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,8 @@ import torch
 from oracle import TINY
 
 from conversion.pair import Check
-from segmentation.backends.onnx import OnnxDecoder, OnnxEncoder
+from segmentation.backends.onnx import OnnxDecoder
+from segmentation.backends.onnx_encoder import OnnxEncoder
 from segmentation.backends.onnx_files import verify_pair
 from segmentation.errors import ConfigurationError, ModelFileError
 from segmentation.types import PromptTokens

@@ -10,7 +10,8 @@ from reference import SCORE_TOLERANCE, RecordingGenerator, candidate_keys, compa
 from tiny_pair import convert, save_checkpoint
 
 from segmentation.automatic import AutomaticParameters, decode_points, encode_crop, generate, plan_crops
-from segmentation.backends.onnx import OnnxDecoder, OnnxEncoder
+from segmentation.backends.onnx import OnnxDecoder
+from segmentation.backends.onnx_encoder import OnnxEncoder
 from segmentation.backends.pytorch import PyTorchDecoder, PyTorchEncoder
 from segmentation.candidates import concatenate
 from segmentation.rle import decode

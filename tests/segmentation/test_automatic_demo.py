@@ -9,7 +9,8 @@ from reference import SCORE_TOLERANCE, RecordingGenerator, candidate_keys, compa
 
 from conversion.reference import build_reference
 from segmentation.automatic import AutomaticParameters, decode_points, encode_crop, merge, merge_crop, plan_crops
-from segmentation.backends.onnx import OnnxDecoder, OnnxEncoder
+from segmentation.backends.onnx import OnnxDecoder
+from segmentation.backends.onnx_encoder import OnnxEncoder
 from segmentation.backends.weights import load_state_dict
 from segmentation.candidates import concatenate
 from segmentation.models import PROJECT_ROOT, find_model, load_manifest

@@ -41,9 +41,10 @@ def convert(
     *,
     spec: ModelSpec = SPEC,
     check: Check = lambda encoder, decoder: None,
+    precision: str = "fp32",
     largest_embedded: int = LARGEST_EMBEDDED,
 ) -> OnnxPair:
     """The pair of a checkpoint, by default without the comparison."""
     source = Source(load_state_dict(checkpoint), sha256_file(checkpoint))
-    write_pair(spec, source, onnx_dir, check, largest_embedded=largest_embedded)
-    return verify_pair(onnx_dir, spec)
+    write_pair(spec, source, onnx_dir, check, precision=precision, largest_embedded=largest_embedded)
+    return verify_pair(onnx_dir, spec, precision)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from oracle import TINY, random_sam
 from segment_anything.modeling import Sam
 
-from segmentation.backends.onnx import IMAGE_TOKENS_PER_RUN, OnnxDecoder, OnnxEncoder, _parts
+from segmentation.backends.onnx import IMAGE_TOKENS_PER_RUN, OnnxDecoder, _parts
+from segmentation.backends.onnx_encoder import OnnxEncoder
 from segmentation.backends.onnx_files import OnnxPair
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.pytorch import PyTorchDecoder, PyTorchEncoder
@@ -284,7 +285,8 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import numpy as np
 from pathlib import Path
-from segmentation.backends.onnx import OnnxDecoder, OnnxEncoder
+from segmentation.backends.onnx import OnnxDecoder
+from segmentation.backends.onnx_encoder import OnnxEncoder
 from segmentation.backends.onnx_files import verify_pair
 from segmentation.models import find_model, load_manifest
 from segmentation.types import PromptTokens
@@ -306,3 +308,20 @@ def test_onnx_runs_where_torch_and_onnx_are_not_installed(pair: OnnxPair, tmp_pa
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(3, 32, 32)"
+
+
+def test_bf16_on_pytorch_is_near_the_reference(checkpoint: Path, sam: Sam) -> None:
+    encoder = PyTorchEncoder(checkpoint, TINY, precision="bf16")
+    images, sizes = pictures()
+    errors = [
+        error(ours, reference_embedding(sam, image, size))
+        for ours, image, size in zip(encoder.encode(images, sizes), images, SIZES, strict=True)
+    ]
+    # Not exact, or it did not run in bf16 at all.
+    assert 1e-4 < max(errors) <= 0.02
+    assert encoder.runtime.precision == "bf16"
+
+
+def test_fp16_on_a_cpu_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(ConfigurationError, match="fp16 on this device"):
+        PyTorchEncoder(checkpoint, TINY, precision="fp16")

@@ -5,13 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_pair import MANIFEST, convert, save_checkpoint
+from tiny_pair import MANIFEST, SPEC, convert, save_checkpoint
 
+from conversion.pair import Source, write_pair
 from segmentation.backends.onnx_files import pair_paths
+from segmentation.backends.quality import Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
+from segmentation.backends.weights import load_state_dict
+from segmentation.checkpoints import sha256_file
 from segmentation.errors import ConfigurationError
 from segmentation.preflight import main, read_config
 from segmentation.settings import Settings, resolve
+
+VNNI = frozenset({"avx512_vnni"})
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +123,70 @@ def test_both_onnx_runtimes_stop_the_start(folder: Path) -> None:
         plan_runtime(settings_for(folder), distributed=lambda name: True)
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
-def test_a_precision_that_nothing_runs_names_what_can(folder: Path, precision: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"SAM_PRECISION={precision} can't be run.*fp32"):
-        plan_runtime(settings_for(folder, precision=precision))
+@pytest.mark.parametrize(
+    ("asked", "device", "says"),
+    [
+        ({"precision": "fp16"}, "cpu", "fp16 can't be run on a CPU; it is for pytorch on a GPU. Here run fp32 on onnx"),
+        ({"precision": "fp16", "use_gpu": False}, None, "fp16 can't be run on a CPU;"),
+        ({"precision": "int8"}, "cuda", "int8 can't be run on a GPU; it is for onnx on a CPU. Here run fp32 on onnx"),
+        ({"precision": "int8", "backend": "pytorch"}, "cpu", "SAM_BACKEND=pytorch on a CPU.*Here run fp32 on pytorch"),
+        ({"precision": "bf16", "backend": "onnx"}, "cpu", "SAM_BACKEND=onnx on a CPU.*int8 on onnx"),
+    ],
+)
+def test_a_precision_that_can_not_run_names_what_can(
+    folder: Path, asked: dict[str, object], device: str | None, says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        plan_runtime(settings_for(folder, **asked), device=device, flags=lambda: VNNI)
 
 
-def test_precision_auto_is_what_there_is(folder: Path) -> None:
-    assert plan_runtime(settings_for(folder, precision="auto")).precision == "fp32"
+def test_int8_without_its_matrix_units_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="on a CPU without VNNI and AMX;"):
+        plan_runtime(settings_for(folder, precision="int8"), device="cpu", flags=lambda: frozenset({"avx2"}))
+
+
+def add_int8(folder: Path, mask_iou: float | None) -> Path:
+    """Adds an int8 encoder with that record, or with none."""
+    record = None if mask_iou is None else to_metadata(Quality(0.01, mask_iou, 100, "one"))
+    source = Source(load_state_dict(folder / "tiny.pth"), sha256_file(folder / "tiny.pth"))
+    return write_pair(SPEC, source, folder / "onnx", lambda *files: record, precision="int8")[0]
+
+
+@pytest.mark.parametrize(("mask_iou", "taken"), [(0.99, "int8"), (0.97, "fp32"), (None, "fp32")])
+def test_precision_auto_takes_int8_only_with_a_good_record(folder: Path, mask_iou: float | None, taken: str) -> None:
+    add_int8(folder, mask_iou)
+    plan = plan_runtime(settings_for(folder, precision="auto"), device="cpu", flags=lambda: VNNI)
+    assert (plan.backend, plan.precision) == ("onnx", taken)
+    assert any("not in int8" in finding for finding in plan.findings) == (taken == "fp32")
+    assert plan_runtime(settings_for(folder, precision="auto"), device="cuda").precision == "fp32"
+
+
+def test_precision_auto_takes_nothing_that_is_not_there(folder: Path) -> None:
+    assert plan_runtime(settings_for(folder, precision="auto"), flags=lambda: VNNI).precision == "fp32"
+
+
+def test_int8_is_served_beside_the_decoder_of_fp32(folder: Path) -> None:
+    add_int8(folder, 0.5)
+    plan = plan_runtime(settings_for(folder, precision="int8"), flags=lambda: VNNI)
+    assert plan.quality == Quality(0.01, 0.5, 100, "one")
+    assert open_encoder(plan, device="cpu", threads=1).runtime.precision == "int8"
+    assert open_decoder(plan, device="cpu", threads=1).runtime.precision == "fp32"
+
+
+def test_int8_without_its_record_is_not_used(folder: Path) -> None:
+    add_int8(folder, None)
+    with pytest.raises(ConfigurationError, match=r"has no record of its quality.*--precision int8"):
+        plan_runtime(settings_for(folder, precision="int8"), flags=lambda: VNNI)
+
+
+@pytest.mark.parametrize(("mask_iou", "taken"), [(0.99, "bf16"), (0.9, "fp32")])
+def test_precision_auto_takes_bf16_by_the_record_beside_the_pair(folder: Path, mask_iou: float, taken: str) -> None:
+    path = record_path(folder / "onnx", "tiny", "bf16")
+    write_record(path, Quality(0.01, mask_iou, 100, "one"), sha256_file(folder / "tiny.pth"))
+    settings = settings_for(folder, precision="auto", backend="pytorch")
+    assert plan_runtime(settings, device="cpu").precision == taken
+    write_record(path, Quality(0.01, mask_iou, 100, "one"), "0" * 64)
+    assert plan_runtime(settings, device="cpu").precision == "fp32"
 
 
 def test_both_backends_open_and_agree(folder: Path) -> None:

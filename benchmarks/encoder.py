@@ -1,0 +1,202 @@
+"""A picture through SAM's image encoder, 1024 pixels a side: `segment_anything` against each backend and precision.
+
+Contenders, same random weights, pictures and threads, in turn round by round:
+    reference     the package's untouched `ImageEncoderViT` in PyTorch, float32.
+    onnx P        `OnnxEncoder` on what `conversion` makes in precision P. CPU only here.
+    pytorch P     `PyTorchEncoder` in precision P.
+
+Times are seconds a picture, by pictures in one call. The reference gets one picture a call on a CPU: two need 10 GB.
+Memory is the highest of a process of its own that opens one contender and encodes two pictures, one after the other.
+Floors: products with weights, and attention's, at the GEMM rates measured in this run; int8 has the former in int8 and
+the latter in float32. Quality is measured on the weights of `--quality` as the conversion does it, with the number of
+automatic masks (16 points a side) beside it.
+
+Predictions, written before the first run, on two cores: onnx fp32 2.4 times the reference, int8 5.5 times; int8 needs
+half of the reference's memory.
+
+    python -m benchmarks.encoder [--model vit_b] [--device cpu] [--threads 2] [--rounds 3] [--batches 1]
+        [--quality demo|none]
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.encoder_contenders import CHECKPOINT, NAMES, Encode, open_contender, pictures
+from benchmarks.encoder_flops import attention_flops, linear_flops
+from benchmarks.report import finish, gemm_peak, machine
+from segmentation.models import Architecture, load_manifest
+from tests.support.oracle import random_sam
+
+Times = dict[str, dict[str, float]]
+"""Median seconds a picture, by contender and by pictures in one call."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.encoder")
+    parser.add_argument("--model", default="vit_b")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", default="1", help="pictures in one call, comma separated")
+    parser.add_argument("--quality", default=None, help="the model to measure the quality on, or none")
+    parser.add_argument("--contenders", default=None, help="comma separated; the reference is always there")
+    options = parser.parse_args()
+    architecture = load_manifest()[options.model].architecture
+    names = list(NAMES[options.device])
+    if options.contenders:
+        names = ["reference", *(name for name in options.contenders.split(",") if name != "reference")]
+    facts = machine(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_files(Path(folder), architecture, names)
+        memory = {name: _memory(name, Path(folder), options) for name in names}
+        times, errors, load = _measure(names, Path(folder), architecture, options)
+    rates = _rates(options)
+    floors = _floors(architecture, rates)
+    result = {
+        "machine": facts,
+        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
+        "model": options.model,
+        "rounds": options.rounds,
+        "gflop": {
+            "linear": round(linear_flops(architecture) / 1e9),
+            "attention": round(attention_flops(architecture) / 1e9),
+        },
+        "gflops_peak": {name: round(rate, 1) for name, rate in rates.items()},
+        "seconds_a_picture": times,
+        "times_reference": _ratios(times),
+        "floor_s": {name: round(floors[_precision(name)], 3) for name in names if _precision(name) in floors},
+        "share_of_floor": {
+            name: round(floors[_precision(name)] / min(times[name].values()), 3)
+            for name in names
+            if _precision(name) in floors
+        },
+        "open_s": load,
+        "peak_mb": memory,
+        "peak_of_reference": {name: round(memory[name] / memory["reference"], 3) for name in names},
+        "error": errors,
+        "quality": _quality(options, names),
+    }
+    for name in names:
+        print(f"{name:14} {times[name]} s a picture, {memory[name]:.0f} MB, error {errors.get(name, 0):.1e}")
+    finish(
+        "encoder"
+        if options.model == "vit_b" and options.device == "cpu"
+        else f"encoder_{options.model}_{options.device}",
+        result,
+    )
+
+
+def _precision(name: str) -> str:
+    return "fp32" if name == "reference" else name.split()[1]
+
+
+def _ratios(times: Times) -> Times:
+    """Of the reference's seconds a picture, its best."""
+    best = min(times["reference"].values())
+    return {name: {batch: round(best / value, 2) for batch, value in row.items()} for name, row in times.items()}
+
+
+def _write_files(folder: Path, architecture: Architecture, names: list[str]) -> None:
+    """The checkpoint of a random model, and its ONNX encoders; in a process of its own there would be less to write."""
+    sam = random_sam(architecture)
+    torch.save(sam.state_dict(), folder / CHECKPOINT)
+    precisions = [_precision(name) for name in names if name.startswith("onnx")]
+    if precisions:
+        from conversion.pair import Source, write_pair  # noqa: PLC0415  (not needed on a GPU)
+        from segmentation.models import ModelSpec  # noqa: PLC0415
+
+        spec = ModelSpec(name="benchmark", architecture=architecture, file=CHECKPOINT)
+        for precision in precisions:
+            write_pair(spec, Source(sam.state_dict(), "0"), folder, lambda *files: None, precision=precision)
+
+
+def _measure(
+    names: list[str], folder: Path, architecture: Architecture, options: argparse.Namespace
+) -> tuple[Times, dict[str, float], dict[str, float]]:
+    """(seconds a picture, error against the reference, seconds to open) of each contender."""
+    batches = [int(size) for size in options.batches.split(",")]
+    images = pictures(max(batches), architecture)
+    contenders: dict[str, Encode] = {}
+    opened: dict[str, float] = {}
+    for name in names:
+        started = time.perf_counter()
+        contenders[name] = open_contender(name, folder, architecture, device=options.device, threads=options.threads)
+        opened[name] = round(time.perf_counter() - started, 2)
+    answers = {name: encode(images[:1]) for name, encode in contenders.items()}
+    scale = np.abs(answers["reference"]).max()
+    errors = {name: float(f"{np.abs(made - answers['reference']).max() / scale:.1e}") for name, made in answers.items()}
+    seconds: dict[str, dict[int, list[float]]] = {name: {} for name in names}
+    for _ in range(options.rounds):
+        for name, encode in contenders.items():
+            for size in batches if name != "reference" or options.device == "cuda" else [1]:
+                started = time.perf_counter()
+                encode(images[:size])
+                seconds[name].setdefault(size, []).append((time.perf_counter() - started) / size)
+    times = {
+        name: {str(size): round(statistics.median(values), 4) for size, values in row.items()}
+        for name, row in seconds.items()
+    }
+    return times, errors, opened
+
+
+def _memory(name: str, folder: Path, options: argparse.Namespace) -> float:
+    command = [sys.executable, "-m", "benchmarks.encoder_contenders", name, str(folder), options.model, options.device]
+    done = subprocess.run([*command, str(options.threads)], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def _rates(options: argparse.Namespace) -> dict[str, float]:
+    """GFLOP/s of large matrix products, by precision."""
+    if options.device == "cuda":
+        kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        return {name: _gpu_rate(dtype) for name, dtype in kinds.items()}
+    rates = {"fp32": gemm_peak(options.threads), "bf16": gemm_peak(options.threads, dtype=torch.bfloat16)}
+    a, b = (torch.randint(-100, 100, (2048, 2048), dtype=torch.int8) for _ in range(2))
+    seconds = []
+    for _ in range(8):
+        started = time.perf_counter()
+        torch._int_mm(a, b)
+        seconds.append(time.perf_counter() - started)
+    return {**rates, "int8": 2 * 2048**3 / min(seconds) / 1e9}
+
+
+def _gpu_rate(dtype: torch.dtype, side: int = 8192, repeats: int = 20) -> float:
+    a, b = (torch.randn(side, side, device="cuda", dtype=dtype) for _ in range(2))
+    a @ b
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    for _ in range(repeats):
+        a @ b
+    torch.cuda.synchronize()
+    return 2 * side**3 * repeats / (time.perf_counter() - started) / 1e9
+
+
+def _floors(architecture: Architecture, rates: dict[str, float]) -> dict[str, float]:
+    """Seconds a picture at the measured rates, by precision."""
+    linear, attention = linear_flops(architecture) / 1e9, attention_flops(architecture) / 1e9
+    floors = {name: (linear + attention) / rate for name, rate in rates.items() if name != "int8"}
+    if "int8" in rates:
+        floors["int8"] = linear / rates["int8"] + attention / rates["fp32"]
+    return floors
+
+
+def _quality(options: argparse.Namespace, names: list[str]) -> dict[str, object]:
+    model = options.quality or ("demo" if options.device == "cpu" else "none")
+    if model == "none":
+        return {}
+    from benchmarks.encoder_quality import quality_of  # noqa: PLC0415  (not needed on a GPU)
+
+    return {"model": model, **quality_of(model, [name for name in names if name != "reference"], options.threads)}
+
+
+if __name__ == "__main__":
+    main()

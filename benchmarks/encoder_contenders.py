@@ -1,0 +1,106 @@
+"""The image encoders that `benchmarks.encoder` compares, each opened from files alone, as a server would.
+
+Imports a runtime only when one is opened, so that its memory is its own, and so that on a GPU only torch, numpy and
+segment_anything (with what these and the model registry need) have to be installed.
+
+    python -m benchmarks.encoder_contenders NAME FOLDER MODEL DEVICE THREADS
+
+opens one, encodes two pictures, one after the other, and prints the highest memory of the process in MB.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.models import Architecture, load_manifest
+
+Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""uint8 [B, S, S, 3], whole squares, to embeddings float32 [B, C, h, w]."""
+
+NAMES = {
+    "cpu": ("reference", "onnx fp32", "onnx int8", "pytorch fp32", "pytorch bf16"),
+    "cuda": ("reference", "pytorch fp32", "pytorch bf16", "pytorch fp16"),
+}
+CHECKPOINT = "encoder.pth"
+
+
+def open_contender(name: str, folder: Path, architecture: Architecture, *, device: str, threads: int) -> Encode:
+    """One encoder from `folder`, which holds the checkpoint and the ONNX files of a model called "benchmark"."""
+    if name == "reference":
+        return _reference(folder / CHECKPOINT, architecture, device, threads)
+    backend, precision = name.split()
+    if backend == "onnx":
+        from segmentation.backends.onnx_encoder import OnnxEncoder  # noqa: PLC0415
+        from segmentation.backends.onnx_files import pair_paths  # noqa: PLC0415
+
+        path = pair_paths(folder, "benchmark", precision)[0]
+        encoder = OnnxEncoder(path, architecture, device=device, threads=threads, precision=precision)
+        return lambda images: encoder.encode(images, _whole(images))
+    from segmentation.backends.pytorch import PyTorchEncoder  # noqa: PLC0415
+
+    ours = PyTorchEncoder(folder / CHECKPOINT, architecture, device=device, threads=threads, precision=precision)
+    return lambda images: ours.encode(images, _whole(images))
+
+
+def _whole(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.tile(np.array(images.shape[1:3]), (len(images), 1))
+
+
+def _reference(checkpoint: Path, architecture: Architecture, device: str, threads: int) -> Encode:
+    """The untouched package, preprocessing as `Sam.preprocess` does it."""
+    import torch  # noqa: PLC0415
+
+    from segmentation.backends.sam_module import build_image_encoder  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    encoder = build_image_encoder(architecture)
+    state = torch.load(checkpoint, weights_only=True)
+    prefix = "image_encoder."
+    encoder.load_state_dict({name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)})
+    encoder = encoder.eval().to(device)
+    mean = torch.tensor(architecture.pixel_mean, device=device).view(3, 1, 1)
+    std = torch.tensor(architecture.pixel_std, device=device).view(3, 1, 1)
+
+    @torch.inference_mode()
+    def encode(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+        made: NDArray[np.float32] = encoder((pixels - mean) / std).cpu().numpy()
+        return made
+
+    return encode
+
+
+def peak_mb(device: str) -> float:
+    """Highest memory of this process so far, in MB (1,000,000 bytes): of the GPU where one is used."""
+    if device == "cuda":
+        import torch  # noqa: PLC0415
+
+        return torch.cuda.max_memory_allocated() / 1e6
+    # Not `ru_maxrss`: a child starts with its parent's.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(kib) * 1024 / 1e6
+
+
+def pictures(count: int, architecture: Architecture) -> NDArray[np.uint8]:
+    """Blocks with noise on them, uint8 [count, S, S, 3]."""
+    rng = np.random.default_rng(0)
+    side = architecture.image_size
+    blocks = rng.integers(0, 200, (count, side // 32, side // 32, 3)).repeat(32, 1).repeat(32, 2)
+    return (blocks + rng.integers(0, 56, (count, side, side, 3))).astype(np.uint8)
+
+
+def main() -> None:
+    name, folder, model, device, threads = sys.argv[1:]
+    architecture = load_manifest()[model].architecture
+    encode = open_contender(name, Path(folder), architecture, device=device, threads=int(threads))
+    for _ in range(2):
+        encode(pictures(1, architecture))
+    print(round(peak_mb(device)))
+
+
+if __name__ == "__main__":
+    main()
