@@ -7,7 +7,7 @@ comma := ,
 # What a server needs: ONNX Runtime for the CPU or the GPU, and torch unless the model is `demo`, which comes converted.
 EXTRAS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)$(if $(filter demo,$(SAM_MODEL_TYPE)),,$(comma)pytorch)
 
-.PHONY: help serve preflight install test fuzz lint types lock
+.PHONY: help serve preflight install test fuzz soak lint types lock
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ test: lint types  ## lint, types and every test
 
 fuzz: dev  ## 5,000 requests made from /openapi.json, then ten minutes of broken files and bodies for every decoder
 	FUZZ_CASES=5000 FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/fuzz --timeout 0
+
+soak: dev  ## half an hour of deaths and load on a real server: 20 replicas killed, a node, 20,000 prompts
+	$(BIN)/python -m benchmarks.load kills ingress node overload soak
 
 lint: dev
 	$(BIN)/ruff check .

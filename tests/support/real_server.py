@@ -6,10 +6,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import yaml
@@ -23,19 +24,27 @@ FAILED = "Deploying app 'sam' failed"
 
 @dataclass
 class RealServer:
-    """A running server, and the processes behind it."""
+    """A running server, and the processes behind it.
+
+    roots: process ids of `serve run` and of the nodes that it does not start itself.
+    """
 
     url: str
     log: Path
     process: "subprocess.Popen[bytes]"
+    roots: tuple[int, ...]
 
     def client(self) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, timeout=120)
 
+    def processes(self) -> dict[int, str]:
+        """The command line of every process of this server, by process id."""
+        return {pid: command_of(pid) for root in self.roots for pid in descendants(root)}
+
     def replicas(self, deployment: str) -> list[int]:
         """Process ids of a deployment's replicas. Only processes of this server are looked at."""
         title = f"ray::ServeReplica:sam:{deployment}"
-        return [pid for pid in _descendants(self.process.pid) if _command(pid).startswith(title)]
+        return [pid for pid, command in self.processes().items() if command.startswith(title)]
 
     def kill(self, deployment: str) -> int:
         """Kills one replica as a crash would; returns its process id."""
@@ -45,27 +54,35 @@ class RealServer:
 
 
 @contextmanager
-def serving(folder: Path, variables: Mapping[str, str], *, wait: bool = True) -> Iterator[RealServer]:
-    """A server with these `SAM_` variables, whose log and home are in the folder."""
-    port = _free_port()
+def serving(
+    folder: Path,
+    variables: Mapping[str, str],
+    *,
+    wait: bool = True,
+    change: Callable[[dict[str, Any]], None] = lambda document: None,
+    address: str = "local",
+    nodes: tuple[int, ...] = (),
+) -> Iterator[RealServer]:
+    """A server with these `SAM_` variables, whose log and home are in the folder.
+
+    Args:
+        wait: until it is ready.
+        change: edits the config document before it is used.
+        address, nodes: the cluster to run on, and process ids of its nodes; by default one of its own.
+    """
+    port = free_port()
     document = yaml.safe_load((PROJECT_ROOT / "config" / "serve.yaml").read_text())
     document["http_options"]["port"] = port
+    change(document)
     config, log = folder / "serve.yaml", folder / "serve.log"
     config.write_text(yaml.safe_dump(document))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SAM_", "RAY_"))}
-    environment |= {
-        "HOME": str(folder),
-        "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", ""),
-        "RAY_AUTH_MODE": "disabled",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        **variables,
-    }
-    command = [Path(sys.executable).parent / "serve", "run", "--address", "local", config]
+    command = [Path(sys.executable).parent / "serve", "run", "--address", address, config]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, cwd=PROJECT_ROOT, env=server_environment(folder, variables), stdout=output, stderr=output
+        )
     try:
-        server = RealServer(f"http://127.0.0.1:{port}", log, process)
+        server = RealServer(f"http://127.0.0.1:{port}", log, process, (process.pid, *nodes))
         if wait:
             _wait(server)
         yield server
@@ -76,6 +93,19 @@ def serving(folder: Path, variables: Mapping[str, str], *, wait: bool = True) ->
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def server_environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without settings of Ray and of ours but these, and with a home of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SAM_", "RAY_"))}
+    return inherited | {
+        "HOME": str(home),
+        "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", ""),
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        **variables,
+    }
 
 
 def _wait(server: RealServer) -> None:
@@ -93,13 +123,15 @@ def _wait(server: RealServer) -> None:
     raise RuntimeError(f"the server did not start:\n{server.log.read_text(errors='replace')[-4000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _descendants(root: int) -> list[int]:
+def descendants(root: int) -> list[int]:
+    """The process, its children, theirs, and so on."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -116,7 +148,8 @@ def _descendants(root: int) -> list[int]:
     return found
 
 
-def _command(pid: int) -> str:
+def command_of(pid: int) -> str:
+    """The command line of a process, or the title it gave itself; empty once it is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
