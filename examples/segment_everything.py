@@ -2,8 +2,9 @@
 
     python examples/segment_everything.py PICTURE [--server URL] [--drawing FILE] [--table FILE] [--parameters JSON]
 
-Needs a running server and Pillow. The table has a mask's area in pixels, its centre and its bounding box: open it in a
-spreadsheet or with pandas, then filter, group and count.
+Needs a running server and Pillow. To a server with API keys it sends the one in the environment variable SAM_API_KEY.
+The table has a mask's area in pixels, its centre and its bounding box: open it in a spreadsheet or with pandas, then
+filter, group and count.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import base64
 import colorsys
 import csv
 import json
+import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -21,11 +23,13 @@ from PIL import Image, ImageDraw, ImageOps
 GOLDEN_RATIO = 0.618
 
 
-def segment_everything(server: str, picture: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The server's answer, masks as polygons."""
+def segment_everything(server: str, picture: Path, parameters: dict[str, Any], key: str = "") -> dict[str, Any]:
+    """The server's answer, masks as polygons. `key` is the API key, empty for none."""
     image = base64.b64encode(picture.read_bytes()).decode("ascii")
     body = json.dumps({"image": image, "mask_format": "polygon", **parameters}).encode()
     request = urllib.request.Request(f"{server}/segment/auto", body, {"Content-Type": "application/json"})
+    if key:
+        request.add_unredirected_header("Authorization", f"Bearer {key}")
     try:
         with urllib.request.urlopen(request) as response:
             answer: dict[str, Any] = json.load(response)
@@ -71,7 +75,9 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=Path("masks.csv"))
     parser.add_argument("--parameters", type=json.loads, default={}, help="of /segment/auto, as JSON")
     options = parser.parse_args()
-    answer = segment_everything(options.server, options.picture, options.parameters)
+    # Not an option: every user of the machine can read those.
+    key = os.environ.get("SAM_API_KEY", "")
+    answer = segment_everything(options.server, options.picture, options.parameters, key)
     draw(options.picture, answer["masks"]).save(options.drawing)
     write_table(options.table, answer["masks"])
     seconds = answer["timing_ms"]["total"] / 1000

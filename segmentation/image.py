@@ -45,9 +45,25 @@ ANIMATION_BUDGET = 16
 ORIENTATION, BITS, SAMPLES_PER_PIXEL = 274, 258, 277
 TILE_WIDTH, TILE_HEIGHT, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 339, 50706
 
+TURNS: Mapping[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture of an EXIF orientation upright."""
+
 
 def decode_image(data: bytes, *, max_megapixels: float, options: DecodeOptions | None = None) -> NDArray[np.uint8]:
-    """A picture as the model sees it. Safe from several threads.
+    """A picture as the model sees it: `open_image` as an array, uint8 [H, W, 3], RGB, upright, writable."""
+    return np.array(open_image(data, max_megapixels=max_megapixels, options=options))
+
+
+def open_image(data: bytes, *, max_megapixels: float, options: DecodeOptions | None = None) -> Image.Image:
+    """A picture as the model sees it, decoded. Safe from several threads.
 
     Args:
         data: an encoded picture: JPEG, PNG, TIFF, WebP, BMP or GIF.
@@ -55,7 +71,7 @@ def decode_image(data: bytes, *, max_megapixels: float, options: DecodeOptions |
         options: page, channels and scaling.
 
     Returns:
-        uint8 [H, W, 3], RGB, upright, writable.
+        Mode RGB, upright. Resize it as it is: an array of a large picture costs as much as its decoding.
 
     Raises:
         InvalidImage: empty, truncated or damaged.
@@ -71,14 +87,13 @@ def decode_image(data: bytes, *, max_megapixels: float, options: DecodeOptions |
     image = _open(data, kind, options.page, limit)
     if image is None or _loses_samples(image, options):
         samples, orientation = tiff.read_page(data, options.page, limit)
-        return _upright(to_rgb(samples, options), orientation)
+        return _upright(Image.fromarray(to_rgb(samples, options)), orientation)
     with image:
         _load(image, kind)
+        orientation = _orientation(image)
         if options.as_stored or image.mode in WIDE_MODES:
-            rgb = to_rgb(_samples(image), options)
-        else:
-            rgb = np.array(_convert(image))
-        return _upright(rgb, _orientation(image))
+            return _upright(Image.fromarray(to_rgb(_samples(image), options)), orientation)
+        return _upright(_convert(image), orientation)
 
 
 def _open(data: bytes, kind: PictureFormat, page: int, limit: int) -> ImageFile | None:
@@ -149,7 +164,7 @@ def _convert(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     if not profile:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     flat = {"1": "L", "L": "L", "LA": "L", "CMYK": "CMYK"}.get(image.mode, "RGB")
     return to_srgb(image.convert(flat), profile)
 
@@ -178,12 +193,7 @@ def _orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turns uint8 [H, W, 3] so that row 0 is the top and column 0 the left."""
-    if orientation >= 5:
-        rgb = rgb.transpose(1, 0, 2)
-    if orientation in {3, 4, 7, 8}:
-        rgb = rgb[::-1]
-    if orientation in {2, 3, 6, 7}:
-        rgb = rgb[:, ::-1]
-    return np.ascontiguousarray(rgb)
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turned so that row 0 is the top and column 0 the left; the picture itself if it is so already."""
+    turn = TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)

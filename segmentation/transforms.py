@@ -20,20 +20,21 @@ def input_size(size: Size, side: int) -> Size:
     return height, width
 
 
-def resize_image(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def resize_image(image: NDArray[np.uint8] | Image.Image, side: int) -> NDArray[np.uint8]:
     """The picture with its long side resized to `side`: Pillow's antialiased bilinear filter, as SAM's.
 
     Args:
-        image: uint8 [H, W, 3], RGB.
+        image: uint8 [H, W, 3], RGB; or Pillow's, of mode RGB, which for a large picture saves two copies.
 
     Returns:
         uint8 [h, w, 3] with (h, w) = `input_size((H, W), side)`.
     """
-    height, width = input_size((image.shape[0], image.shape[1]), side)
-    if (height, width) == image.shape[:2]:
-        return image
-    resized = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+    size = (image.height, image.width) if isinstance(image, Image.Image) else (image.shape[0], image.shape[1])
+    height, width = input_size(size, side)
+    if (height, width) == size:
+        return np.asarray(image)
+    whole = image if isinstance(image, Image.Image) else Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def pad_to_square(resized: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -9,6 +9,8 @@ from pictures import HEIGHT, KINDS, WIDTH, decode, encoded, picture, pillow, sce
 from PIL import Image
 
 from segmentation.errors import ImageTooLarge, InvalidRequest
+from segmentation.image import open_image
+from segmentation.transforms import resize_image
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,17 @@ def test_every_orientation_is_turned_upright(kind: str, orientation: int) -> Non
     data = encoded(picture("RGB"), kind, exif=exif, **options)
     assert np.array_equal(decode(data), pillow(data))
     assert decode(data).shape == ((HEIGHT, WIDTH, 3) if orientation < 5 else (WIDTH, HEIGHT, 3))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_picture_resized_before_it_is_an_array_is_the_same(mode: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = encoded(picture(mode).resize((400, 300)), "JPEG", exif=exif)
+    resized = resize_image(open_image(data, max_megapixels=1), 96)
+    assert resized.shape == ((72, 96, 3) if orientation < 5 else (96, 72, 3))
+    assert np.array_equal(resized, resize_image(pillow(data), 96))
 
 
 def test_orientation_by_hand() -> None:
