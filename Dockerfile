@@ -8,7 +8,8 @@
 #   docker run … -v sam-models:/models -e SAM_MODEL_TYPE=vit_b sam-serve:cpu
 # A checkpoint runs on PyTorch, and downloads itself, in images built with `--build-arg PYTORCH=-pytorch`.
 #
-# Neither target has been built yet: where this was written there was no builder.
+# The cpu target was built by buildah, and run as its user, on a stand-in for the base image (Debian 12 with its
+# own Python 3.11): 1.1 GB, 0.8 GB of it the environment, and no torch in it. The gpu target has not been built.
 
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/opt/venv/bin:$PATH
