@@ -113,6 +113,15 @@ class EmbeddingAnswer(Pictured):
     shape: list[int] = Field(min_length=4, max_length=4, description="[1, C, h, w] of the embedding")
 
 
+class MeasuredQuality(Answer):
+    """What the encoder's precision costs against PyTorch in float32, measured when these weights were converted."""
+
+    embedding_error: float = Field(ge=0, description="the largest max|a - b| / max|b| of a picture's embedding")
+    mask_iou: float = Field(ge=0, le=1, description="mean over the masks of points all over the pictures")
+    masks: int = Field(ge=0, description="how many those are")
+    pictures: str = Field(description="names of the pictures, comma separated")
+
+
 class BackendInfo(Answer):
     """What really runs."""
 
@@ -125,6 +134,7 @@ class BackendInfo(Answer):
     pytorch_available: bool
     onnx_providers: list[str] = Field(description="of the running session")
     precision: str
+    quality: MeasuredQuality | None = Field(description="of this precision; null where it was not measured")
     versions: dict[str, str]
     limits: dict[str, float]
     settings_source: dict[str, str] = Field(description="environment, args or default, by setting")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
@@ -9,18 +10,23 @@ import ray
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application, Deployment
-from ray.serve.config import RequestRouterConfig
+from ray.serve.config import BackpressureConfig, RequestRouterConfig
 
-from deployments.image_encoder import ImageEncoder
+from deployments.blobs import open_blobs
+from deployments.embedding_store import EmbeddingStore
+from deployments.errors import Overloaded
+from deployments.image_encoder import MB, ImageEncoder
 from deployments.ingress import Ingress
 from deployments.logs import log_with_serve
 from deployments.mask_grid import MaskGridGenerator
 from deployments.prompt_decoder import PromptDecoder
+from deployments.reports import Report
 from deployments.serve_report import open_report
 from deployments.service import ServiceConfig
 from deployments.sizing import Part, Sizing, cluster_of, size_graph
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.select import RuntimePlan, open_decoder, open_encoder
+from segmentation.models import PROJECT_ROOT
 from segmentation.preflight import check
 from segmentation.settings import Settings
 
@@ -32,7 +38,10 @@ Backend_co = TypeVar("Backend_co", EncoderBackend, DecoderBackend, covariant=Tru
 CONSISTENT_HASH = RequestRouterConfig(
     request_router_class=cast("Any", "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter")
 )
-GRID_NICENESS = 10
+REFUSED_AT_ONCE = 128
+"""Requests in an ingress replica beyond those it admits."""
+QUEUED_IN_PROXY = 64
+"""Also counts requests that are only on their way, so that a few would turn bursts away from an idle server."""
 
 
 class AppArgs(BaseModel):
@@ -48,14 +57,17 @@ def build(args: AppArgs) -> Application:
         ConfigurationError: the server can't start; Serve shows its one line as the reason of DEPLOY_FAILED.
     """
     log_with_serve()
-    resolved, plan = check(os.environ, args.model_extra or {})
+    resources: dict[str, float] = ray.cluster_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
+    cluster = cluster_of(resources)
+    resolved, plan = check(
+        os.environ, args.model_extra or {}, device_of=lambda settings: size_graph(settings, cluster).encoder.device
+    )
     for line in resolved.lines:
         logger.info("setting %s", line)
     for line in (*resolved.warnings, *plan.findings):
         logger.warning("%s", line)
     settings = resolved.settings
-    resources: dict[str, float] = ray.cluster_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
-    sizing = size_graph(settings, cluster_of(resources))
+    sizing = size_graph(settings, cluster)
     logger.info("%s on %s, %s; %s", plan.spec.name, plan.backend, plan.precision, sizing)
     config = ServiceConfig(settings, resolved.sources, plan, sizing)
     return _bind(config, settings, plan, sizing)
@@ -69,25 +81,35 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         device=sizing.encoder.device,
         max_batch=settings.encoder_batch,
         cache_mb=settings.embedding_cache_mb,
+        candidates_mb=settings.candidate_cache_mb,
+        stuck_after_s=settings.stuck_after_s,
         open_report=report,
+        open_store=_opener_of_store(settings, config.model_identity, plan.spec.architecture.embedding_shape),
     )
     decoder = _deployment(PromptDecoder, sizing.decoder, 2 * pressure).bind(
         partial(_open, open_decoder, plan, sizing.decoder),
         device=sizing.decoder.device,
         max_batch=settings.decoder_batch,
+        cache_mb=settings.prepared_cache_mb,
+        stuck_after_s=settings.stuck_after_s,
         open_report=report,
     )
     grid = _deployment(MaskGridGenerator, sizing.grid, 32).bind(
         partial(_open, open_decoder, plan, sizing.grid),
         device=sizing.grid.device,
-        niceness=GRID_NICENESS,
+        gives_way=True,
+        # It gives way to others for as long as these want: only what outlasts every request is stuck.
+        stuck_after_s=settings.stuck_after_s and max(settings.stuck_after_s, settings.auto_timeout_s),
         open_report=report,
     )
-    # Admission is the ingress's own; Serve's bound lies above it, so that it is never what answers.
+    # Admission is the ingress's own. Serve's bounds lie above it: they answer only when requests come faster than the
+    # ingress can turn them away, and would otherwise wait in the proxy without end.
     ingress = cast("Deployment", serve.deployment(serve.ingress(None)(Ingress))).options(
         name="Ingress",
         ray_actor_options={"num_cpus": sizing.ingress_cpus},
-        max_ongoing_requests=8 * pressure,
+        max_ongoing_requests=pressure + REFUSED_AT_ONCE,
+        max_queued_requests=QUEUED_IN_PROXY,
+        backpressure_config=BackpressureConfig(status_code=503, retry_after_s=Overloaded.retry_after_s),
         # A replica that is replaced first answers what it has let in.
         graceful_shutdown_timeout_s=settings.auto_timeout_s,
     )
@@ -104,6 +126,21 @@ def _open(opener: _Opener[Backend_co], plan: RuntimePlan, part: Part) -> Backend
     backend = opener(plan, device=part.device, threads=part.threads)
     logger.info("%s", backend.runtime)
     return backend
+
+
+def _opener_of_store(
+    settings: Settings, model: str, shape: tuple[int, ...]
+) -> Callable[[Report], EmbeddingStore | None]:
+    """Runs in the replica, which is given no more of the settings: digests of API keys stay in the ingress."""
+    where, max_bytes = settings.embedding_store, int(settings.embedding_store_mb * MB)
+
+    def open_store(report: Report) -> EmbeddingStore | None:
+        if not where:
+            return None
+        blobs = open_blobs(where, max_bytes, relative_to=PROJECT_ROOT)
+        return EmbeddingStore(blobs, model=model, shape=shape, report=report)
+
+    return open_store
 
 
 def _deployment(kind: type[Any], part: Part, max_ongoing: int, **options: Any) -> Deployment:

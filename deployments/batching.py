@@ -14,6 +14,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from deployments.tracing import add_span
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -96,7 +98,11 @@ class Batcher(Generic[Job, Result]):
         self._queue.append(waiting)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-        return await waiting.future
+        batched = await waiting.future
+        ran_s = time.perf_counter() - waiting.since - batched.waited_s
+        add_span("wait", batched.waited_s, ended_s_ago=ran_s)
+        add_span("run", ran_s, batch=batched.batch, weight=waiting.weight)
+        return batched
 
     async def _work(self) -> None:
         while batch := self._next_batch():

@@ -117,8 +117,8 @@ def image_bytes(text: str) -> bytes:
     """
     if _ADDRESS.match(text):
         raise InvalidImage(
-            "image is an address, and this server fetches no pictures; send the file's bytes in base64, a data URI, "
-            "or a form with the file"
+            "image is an address; send the file's bytes in base64, a data URI, or a form with the file (addresses go "
+            "into image_url, where the server fetches pictures)"
         )
     payload = text
     if text[:5].lower() == "data:":

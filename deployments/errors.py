@@ -24,6 +24,12 @@ class Unauthorized(SegmentationError):
     code = "unauthorized"
 
 
+class Forbidden(SegmentationError):
+    """The request asks the server to go where it may not: to a picture's URL that its operator did not list."""
+
+    code = "forbidden"
+
+
 class InvalidJson(SegmentationError):
     """The body, or the `request` part of a form, is not one JSON document."""
 

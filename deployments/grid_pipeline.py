@@ -7,19 +7,24 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.candidate_cache import grid_key
 from deployments.crop_embeddings import CropEmbedding, OpenPicture
+from deployments.errors import Overloaded, ReplicaLost
 from deployments.messages import GridAnswer, GridShard, Json, ShardAnswer, Spent
 from deployments.peers import Peer, result, through_losses
 from deployments.pictures import Darkroom, ImageSource
+from deployments.replica_count import ReplicaCount
 from segmentation.automatic import MAX_POINTS_PER_BATCH, AutomaticParameters, Candidates, Crop, plan_crops
 from segmentation.errors import UnknownImage
 from segmentation.formats import MaskFormat
+from segmentation.thresholds import Thresholds
 from segmentation.types import Size
 
 T = TypeVar("T")
@@ -56,16 +61,20 @@ class Finished:
 class Workshop:
     """What every run shares.
 
+    encoder_batch: pictures that an encoder replica encodes together.
+    encoder_replicas: as many batches of crops are under way at once, so that each of them finds one.
     grid_replicas: a crop has twice as many shards under way at once, so that none of them idles.
-    crops_in_flight: crops under way at once, so that the encoder finds them in batches.
+    keeps_candidates: encoder replicas hold the candidates of grids for stricter thresholds.
     runs: bounds the runs that work at once; each may hold a decoded picture.
     """
 
     encoder: Peer
     grid: Peer
     darkroom: Darkroom
-    grid_replicas: int
-    crops_in_flight: int
+    encoder_batch: int
+    encoder_replicas: ReplicaCount
+    grid_replicas: ReplicaCount
+    keeps_candidates: bool
     runs: asyncio.Semaphore
 
 
@@ -76,6 +85,8 @@ class GridRun:
         self, shop: Workshop, source: ImageSource, parameters: AutomaticParameters, mask_format: MaskFormat
     ) -> None:
         self._shop = shop
+        self._image_id = source.image_id
+        self._thresholds = Thresholds.of(parameters)
         self._picture = OpenPicture(source, shop.encoder, shop.darkroom)
         self._parameters = parameters
         self._format = mask_format
@@ -106,13 +117,19 @@ class GridRun:
             yield Finished(masks, self._spent, self._picture.decode_s)
 
     async def _work(self, crops: list[Crop], size: Size, report: Callable[[int], None]) -> tuple[Json, ...]:
-        free = asyncio.Semaphore(self._shop.crops_in_flight)
+        held, encoders, grids = await asyncio.gather(
+            self._held(crops), self._shop.encoder_replicas.get(), self._shop.grid_replicas.get()
+        )
+        free = asyncio.Semaphore(self._shop.encoder_batch * encoders)
 
-        async def one(crop: Crop) -> Candidates:
+        async def one(crop: Crop, kept: Candidates | None) -> Candidates:
             async with free:
-                return await self._crop(crop, size, report)
+                if kept is None:
+                    return await self._crop(crop, size, grids, report)
+                report(len(crop.points))
+                return await self._merge_crop([kept], crop)
 
-        candidates = await gather_or_cancel(one(crop) for crop in crops)
+        candidates = await gather_or_cancel(one(crop, kept) for crop, kept in zip(crops, held, strict=True))
 
         async def merge() -> GridAnswer:
             return await result(self._shop.grid.call("merge", candidates, size, self._parameters, self._format))
@@ -121,9 +138,38 @@ class GridRun:
         self._spent += answer.spent
         return answer.masks
 
-    async def _crop(self, crop: Crop, size: Size, report: Callable[[int], None]) -> Candidates:
+    async def _held(self, crops: list[Crop]) -> list[Candidates | None]:
+        """The candidates of each crop, where an earlier run left them."""
+        if not self._shop.keeps_candidates:
+            return [None] * len(crops)
+        grids = [self._grid_key(crop) for crop in crops]
+
+        async def look() -> list[Candidates | None]:
+            image_id = self._image_id
+            return await result(self._shop.encoder.call("candidates", image_id, grids, self._thresholds, key=image_id))
+
+        return await through_losses(look)
+
+    async def _keep(self, shards: list[Candidates], crop: Crop) -> None:
+        """Leaves the candidates for later runs. This run does not depend on it."""
+        if not self._shop.keeps_candidates:
+            return
+
+        async def keep() -> None:
+            image_id, grid = self._image_id, self._grid_key(crop)
+            await result(
+                self._shop.encoder.call("keep_candidates", image_id, grid, self._thresholds, shards, key=image_id)
+            )
+
+        with suppress(Overloaded, ReplicaLost):
+            await through_losses(keep)
+
+    def _grid_key(self, crop: Crop) -> str:
+        return grid_key(crop, self._parameters.stability_score_offset)
+
+    async def _crop(self, crop: Crop, size: Size, replicas: int, report: Callable[[int], None]) -> Candidates:
         embedding = CropEmbedding(lambda again: self._picture.embed(crop, size, surely_gone=again))
-        free = asyncio.Semaphore(2 * self._shop.grid_replicas)
+        free = asyncio.Semaphore(2 * replicas)
 
         async def one(points: NDArray[np.float64]) -> Candidates:
             async with free:
@@ -133,11 +179,19 @@ class GridRun:
             return answer.candidates
 
         try:
-            shards = await gather_or_cancel(one(points) for points in self._cut(crop.points))
+            shards = await gather_or_cancel(one(points) for points in self._cut(crop.points, replicas))
         except BaseException:
             embedding.cancel()
             raise
+        keeping = asyncio.create_task(self._keep(shards, crop))
+        try:
+            candidates = await self._merge_crop(shards, crop)
+            await keeping
+        finally:
+            keeping.cancel()
+        return candidates
 
+    async def _merge_crop(self, shards: list[Candidates], crop: Crop) -> Candidates:
         async def merge() -> tuple[Candidates, Spent]:
             return await result(self._shop.grid.call("merge_crop", shards, crop, self._parameters))
 
@@ -149,7 +203,7 @@ class GridRun:
         async def attempt() -> ShardAnswer:
             encoded = await embedding.get()
             try:
-                return await result(self._shop.grid.call("decode", encoded, shard))
+                return await result(self._shop.grid.call("decode", encoded, shard), shared=encoded)
             except Exception:
                 # Whatever was lost, the next attempt starts from an embedding that is surely there.
                 embedding.discard(encoded)
@@ -168,10 +222,10 @@ class GridRun:
         encoding = answer.encoding if first_of_crop else Spent()
         self._spent += replace(answer.spent + encoding, queue_s=0.0) + waited
 
-    def _cut(self, points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    def _cut(self, points: NDArray[np.float64], replicas: int) -> list[NDArray[np.float64]]:
         """The points in shards as equal as can be: one per grid replica, but none tiny and none too large."""
         most = min(self._parameters.points_per_batch, MAX_POINTS_PER_BATCH)
-        shards = max(math.ceil(len(points) / most), min(self._shop.grid_replicas, len(points) // MIN_SHARD_POINTS))
+        shards = max(math.ceil(len(points) / most), min(replicas, len(points) // MIN_SHARD_POINTS))
         return np.array_split(points, max(shards, 1))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from deployments.errors import NotReady
 from deployments.peers import Peer
@@ -61,6 +62,7 @@ async def backend_info(
         "pytorch_available": plan.pytorch_available,
         "onnx_providers": list(first.providers),
         "precision": first.precision,
+        "quality": None if plan.quality is None else asdict(plan.quality),
         "versions": versions(),
         "limits": {name: getattr(settings, name) for name in _LIMITS},
         "settings_source": dict(sources),

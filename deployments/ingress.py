@@ -10,6 +10,7 @@ from deployments.peers import RayPeer
 from deployments.routes import create_app
 from deployments.serve_report import open_report
 from deployments.service import Service, ServiceConfig
+from deployments.tracing import open_tracer
 
 
 class Ingress:
@@ -32,4 +33,6 @@ class Ingress:
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._service, tells_id=False)
+        endpoint = self._service.config.settings.otlp_endpoint
+        tracer = open_tracer(endpoint, "Ingress") if endpoint else None
+        return create_app(self._service, tells_id=False, tracer=tracer)

@@ -12,20 +12,24 @@ from dataclasses import replace
 
 from deployments.answers import automatic_mask
 from deployments.batching import Batcher
+from deployments.decoder_trial import try_decoder
+from deployments.health import RuntimeWatch
 from deployments.image_encoder import refuse_other_device
 from deployments.messages import Encoded, EncodedImage, GridAnswer, GridShard, Json, ShardAnswer, Spent
 from deployments.reports import GridGated, Report, Running, open_unreported
-from deployments.timed_decoder import TimedDecoder
+from deployments.tracing import traced
 from segmentation.automatic import AutomaticParameters, Candidates, Crop, decode_points, merge, merge_crop
 from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
 from segmentation.errors import SegmentationError
 from segmentation.formats import MaskFormat
+from segmentation.timed_decoder import TimedDecoder
 from segmentation.types import Size
 from segmentation.warmup import warm_up
 
 _Job = tuple[EncodedImage, GridShard]
 
 
+@traced
 class MaskGridGenerator:
     """One replica: a decoder for shards, and a thread for merging beside it.
 
@@ -35,7 +39,8 @@ class MaskGridGenerator:
     Args:
         open_backend: loads the runtime; called once, in the replica.
         device: the device this replica was given, "cuda" or "cpu".
-        niceness: lowers the priority of its work, so that prompts stay responsive while grids run.
+        gives_way: its work runs where nobody else wants the CPU, so that prompts stay responsive while grids run.
+        stuck_after_s: see `RuntimeWatch`.
         open_report: makes what is told of runtime and shards; called once, in the replica.
     """
 
@@ -44,13 +49,14 @@ class MaskGridGenerator:
         open_backend: Callable[[], DecoderBackend],
         *,
         device: str,
-        niceness: int = 0,
+        gives_way: bool = False,
+        stuck_after_s: float = 0,
         open_report: Callable[[], Report] = open_unreported,
     ) -> None:
-        # Linux keeps niceness by thread and hands it down to the threads that one starts, so the runtime is opened
+        # Linux keeps the policy by thread and hands it down to the threads that one starts, so the runtime is opened
         # in the thread that will run it.
         def worker(name: str) -> ThreadPoolExecutor:
-            return ThreadPoolExecutor(1, name, initializer=os.nice, initargs=(niceness,))
+            return ThreadPoolExecutor(1, name, initializer=_give_way if gives_way else None)
 
         decoding = worker("grid")
         self._merging = worker("merge")
@@ -59,6 +65,7 @@ class MaskGridGenerator:
         refuse_other_device(self._backend.runtime, device)
         self._report = open_report()
         self._report(Running(self._backend.runtime))
+        self._watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
         # A shard is a batch of points already, so shards run one at a time.
         self._batcher: Batcher[_Job, ShardAnswer] = Batcher(
             self._run,
@@ -66,6 +73,10 @@ class MaskGridGenerator:
             max_weight=1,
             report=self._report,
         )
+
+    def check_health(self) -> None:
+        """Serve's hook; raises when this replica must be replaced."""
+        self._watch.check()
 
     async def describe(self) -> RuntimeInfo:
         """What really runs here."""
@@ -104,7 +115,11 @@ class MaskGridGenerator:
         return GridAnswer(masks, Spent(postprocess_s=time.perf_counter() - started))
 
     def _run(self, jobs: Sequence[_Job]) -> list[ShardAnswer]:
-        return [self._run_shard(encoded, shard) for encoded, shard in jobs]
+        answers = []
+        for encoded, shard in jobs:
+            with self._watch.run(len(shard.points)):
+                answers.append(self._run_shard(encoded, shard))
+        return answers
 
     def _run_shard(self, encoded: EncodedImage, shard: GridShard) -> ShardAnswer:
         decoder = TimedDecoder(self._backend)
@@ -118,3 +133,8 @@ class MaskGridGenerator:
             Spent(prompt_s=decoder.seconds, postprocess_s=postprocess_s),
             Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s),
         )
+
+
+def _give_way() -> None:
+    """Lets every other thread go before this one. Niceness would not do: Ray starts its workers at 15 of 19 already."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -71,6 +71,15 @@ METRICS = (
     Metric("gauge", "sam_embedding_cache_entries", "Embeddings held."),
     Metric("gauge", "sam_embedding_cache_bytes", "Bytes of the embeddings and pictures held."),
     Metric("gauge", "sam_embedding_cache_max_bytes", "Bytes that may be held."),
+    Metric("counter", "sam_embedding_store", "Uses of the store of embeddings by what came of them.", ("outcome",)),
+    Metric(
+        "counter",
+        "sam_candidate_cache_lookups",
+        "Crops of automatic masks whose candidates were wanted, by outcome: hit, or miss where the decoder had to run.",
+        ("outcome",),
+    ),
+    Metric("gauge", "sam_candidate_cache_bytes", "Bytes of the candidates held."),
+    Metric("gauge", "sam_candidate_cache_max_bytes", "Bytes of candidates that may be held."),
     Metric("counter", "sam_grid_candidates", "Masks that point grids gave, before any threshold."),
     Metric("counter", "sam_grid_candidates_passed", "Those of them above the threshold of predicted IoU."),
 )

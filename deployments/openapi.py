@@ -25,9 +25,9 @@ ANSWER_MODELS = (SegmentAnswer, AutomaticAnswer, EmbeddingAnswer, BackendInfo, H
 _SCHEMA = "#/components/schemas/{model}"
 _EXAMPLE = "#/components/examples/{name}"
 
-KEYED = ("unauthorized", "forbidden")
+KEYED = ("unauthorized",)
 COMMON = ("internal", "overloaded", "not_ready", "replica_lost", "timeout", *KEYED)
-BODY = ("invalid_json", "invalid_image", "body_too_large", "image_too_large", "unsupported_media_type")
+BODY = ("invalid_json", "invalid_image", "forbidden", "body_too_large", "image_too_large", "unsupported_media_type")
 FIELDS = ("invalid_request", "limit_exceeded", "unknown_image")
 EMBEDDING_PARAMETERS = [
     {

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import Context
 from typing import Any, Protocol, TypeVar, cast
 
@@ -22,6 +22,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.errors import Overloaded, ReplicaLost
+from deployments.tracing import carrier
 from segmentation.errors import SegmentationError
 
 T = TypeVar("T")
@@ -41,6 +42,9 @@ LOSSES = (
 
 MAX_DEATHS = 4
 """A request that was present at so many deaths is answered 503: it may be what kills."""
+
+WATCH_S = 3.0
+"""A call that takes longer is asked whether what it was given was ever made."""
 
 
 class Call(Protocol[T_co]):
@@ -71,11 +75,17 @@ class RayPeer:
     def __init__(self, name: str, handle: "DeploymentHandle[Any]") -> None:
         self.name = name
         self._handle = handle
+        self._by_method: dict[str, DeploymentHandle[Any]] = {}
 
     def call(self, method: str, *args: object, key: str = "") -> Call[Any]:
-        # By value would go over gRPC, whose limit of 4 MiB an embedding just exceeds.
-        handle = self._handle.options(method_name=method, session_id=key, _by_reference=True)
-        return cast("Call[Any]", _context_of_a_call().run(handle.remote, *args))
+        handle = self._by_method.get(method)
+        if handle is None:
+            # By value would go over gRPC, whose limit of 4 MiB an embedding just exceeds.
+            handle = self._by_method[method] = self._handle.options(method_name=method, _by_reference=True)
+        if key:
+            handle = handle.options(session_id=key)
+        traced = {} if (trace := carrier()) is None else {"trace": trace}
+        return cast("Call[Any]", _context_of_a_call().run(handle.remote, *args, **traced))
 
     async def broadcast(self, method: str, *, timeout_s: float) -> list[Any]:
         try:
@@ -97,12 +107,20 @@ def _context_of_a_call() -> Context:
     return context
 
 
-async def result(call: Call[T | SegmentationError], *upstream: Call[Any]) -> T:
+async def result(
+    call: Call[T | SegmentationError], *upstream: Call[Any], shared: Call[Any] | None = None, watch_s: float = WATCH_S
+) -> T:
     """The call's result; cancels it, and the calls whose results it was given, when the caller is cancelled.
+
+    Args:
+        shared: a call whose result it was given too, and others with it: it is not cancelled.
+        watch_s: seconds after which a call is watched for the loss of what it was given.
 
     Raises:
         SegmentationError: the peer answered with one, or raised one.
     """
+    given = upstream if shared is None else (*upstream, shared)
+    watch = asyncio.create_task(_cancel_without(given, call, watch_s)) if given else None
     try:
         value = await call
     except asyncio.CancelledError:
@@ -111,9 +129,28 @@ async def result(call: Call[T | SegmentationError], *upstream: Call[Any]) -> T:
         raise
     except RayTaskError as error:
         raise cause_of(error) from None
+    finally:
+        if watch is not None:
+            watch.cancel()
     if isinstance(value, SegmentationError):
         raise value
     return value
+
+
+async def _cancel_without(given: Sequence[Call[Any]], call: Call[Any], watch_s: float) -> None:
+    """Cancels the call once something that it was given turns out to be lost.
+
+    When a node dies, Serve's router (2.60) takes an `ActorUnavailableError` of an argument for one of the replica that
+    was to get it, and sends the call again and again, without a pause or an end. To look means to fetch, on the same
+    node from shared memory; so only slow calls are looked at.
+    """
+    await asyncio.sleep(watch_s)
+    for one in given:
+        try:
+            await one
+        except Exception as error:
+            if is_loss(error):
+                call.cancel()
 
 
 def cause_of(error: RayTaskError) -> Exception:

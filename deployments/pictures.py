@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.messages import InputPicture, PictureFile
-from segmentation.image import decode_image
+from deployments.tracing import add_span
+from segmentation.image import decode_image, open_image
 from segmentation.transforms import resize_image
 from segmentation.types import CropBox, Size
 
@@ -82,18 +83,24 @@ class Darkroom:
 
     async def develop(self, file: PictureFile) -> tuple[NDArray[np.uint8], float]:
         """(uint8 [H, W, 3] upright RGB picture, seconds it took)."""
-        return await self._run(lambda: self._decode(file))
+
+        def work() -> tuple[NDArray[np.uint8], float]:
+            started = time.perf_counter()
+            picture = decode_image(file.data, max_megapixels=self._max_megapixels, options=file.options)
+            return picture, time.perf_counter() - started
+
+        return _in_trace(*await self._run(work))
 
     async def input_picture(self, file: PictureFile) -> tuple[InputPicture, float]:
         """(the picture as the encoder takes it, its file beside it; seconds it took)."""
 
         def work() -> tuple[InputPicture, float]:
             started = time.perf_counter()
-            picture, _ = self._decode(file)
+            picture = open_image(file.data, max_megapixels=self._max_megapixels, options=file.options)
             resized = resize_image(picture, self._side)
-            return InputPicture(resized, size_of(picture), file), time.perf_counter() - started
+            return InputPicture(resized, (picture.height, picture.width), file), time.perf_counter() - started
 
-        return await self._run(work)
+        return _in_trace(*await self._run(work))
 
     async def crop(self, picture: NDArray[np.uint8], box: CropBox, file: PictureFile | None = None) -> InputPicture:
         """One crop of a decoded picture as the encoder takes it."""
@@ -105,11 +112,6 @@ class Darkroom:
 
         return await self._run(work)
 
-    def _decode(self, file: PictureFile) -> tuple[NDArray[np.uint8], float]:
-        started = time.perf_counter()
-        picture = decode_image(file.data, max_megapixels=self._max_megapixels, options=file.options)
-        return picture, time.perf_counter() - started
-
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
@@ -117,6 +119,11 @@ class Darkroom:
 def size_of(picture: NDArray[np.uint8]) -> Size:
     """(height, width)."""
     return picture.shape[0], picture.shape[1]
+
+
+def _in_trace(picture: T, seconds: float) -> tuple[T, float]:
+    add_span("decode", seconds)
+    return picture, seconds
 
 
 def _mark(name: str, key: str) -> str:

@@ -22,7 +22,7 @@ KINDS = {
     "invalid_json": Kind(400, "The body is not valid JSON"),
     "invalid_image": Kind(400, "The image can't be read"),
     "unauthorized": Kind(401, "An API key is needed"),
-    "forbidden": Kind(403, "This API key may not do that"),
+    "forbidden": Kind(403, "The server may not do that"),
     "not_found": Kind(404, "There is nothing at this address"),
     "unknown_image": Kind(404, "No image is held under this id"),
     "method_not_allowed": Kind(405, "This address does not take this method"),

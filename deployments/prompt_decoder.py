@@ -11,21 +11,26 @@ from dataclasses import replace
 
 from deployments.answers import prompt_mask
 from deployments.batching import Batcher
-from deployments.image_encoder import refuse_other_device
+from deployments.decoder_trial import try_decoder
+from deployments.health import RuntimeWatch
+from deployments.image_encoder import MB, refuse_other_device
+from deployments.limits import read_limits
 from deployments.messages import Encoded, EncodedImage, PromptAnswer, PromptJob, Spent
 from deployments.prepared_images import PreparedImages
 from deployments.reports import Report, Running, open_unreported
-from deployments.timed_decoder import TimedDecoder
+from deployments.tracing import traced
 from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
 from segmentation.errors import InvalidRequest, SegmentationError
 from segmentation.predict import segment
 from segmentation.prompts import validate_prompt
+from segmentation.timed_decoder import TimedDecoder
 from segmentation.types import Prompt, Size
 from segmentation.warmup import warm_up
 
 _Job = tuple[EncodedImage, PromptJob]
 
 
+@traced
 class PromptDecoder:
     """One replica: an adaptive batcher before the prompt encoder and mask decoder.
 
@@ -33,6 +38,8 @@ class PromptDecoder:
         open_backend: loads the runtime; called once, in the replica.
         device: the device this replica was given, "cuda" or "cpu".
         max_batch: prompts decoded together at most.
+        cache_mb: bound of the pictures kept ready for prompts, in MB (1,000,000 bytes).
+        stuck_after_s: see `RuntimeWatch`.
         open_report: makes what is told of runtime and batches; called once, in the replica.
     """
 
@@ -42,12 +49,15 @@ class PromptDecoder:
         *,
         device: str,
         max_batch: int,
+        cache_mb: float = 128,
+        stuck_after_s: float = 0,
         open_report: Callable[[], Report] = open_unreported,
     ) -> None:
         warm_up()
         self._backend = open_backend()
         refuse_other_device(self._backend.runtime, device)
-        self._images = PreparedImages(self._backend.prepare)
+        self._images = PreparedImages(self._backend.prepare, int(cache_mb * MB))
+        self._watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
         report = open_report()
         report(Running(self._backend.runtime))
         self._batcher: Batcher[_Job, PromptAnswer] = Batcher(
@@ -59,9 +69,16 @@ class PromptDecoder:
         )
 
     def reconfigure(self, user_config: Mapping[str, float]) -> None:
-        """Serve's hook for limits that change while running: `max_batch`."""
-        if "max_batch" in user_config:
-            self._batcher.max_weight = int(user_config["max_batch"])
+        """Serve's hook for limits that change while running: `max_batch`, `cache_mb`."""
+        limits = read_limits(user_config, ("max_batch", "cache_mb"))
+        if "max_batch" in limits:
+            self._batcher.max_weight = int(limits["max_batch"])
+        if "cache_mb" in limits:
+            self._images.max_bytes = int(limits["cache_mb"] * MB)
+
+    def check_health(self) -> None:
+        """Serve's hook; raises when this replica must be replaced."""
+        self._watch.check()
 
     async def describe(self) -> RuntimeInfo:
         """What really runs here."""
@@ -87,7 +104,9 @@ class PromptDecoder:
             groups[encoded.key, job.multimask, job.return_logits].append(index)
         answers: dict[int, PromptAnswer] = {}
         for indices in groups.values():
-            answers.update(zip(indices, self._run_group([jobs[index] for index in indices]), strict=True))
+            group = [jobs[index] for index in indices]
+            with self._watch.run(sum(len(job.prompts) for _, job in group)):
+                answers.update(zip(indices, self._run_group(group), strict=True))
         return [answers[index] for index in range(len(jobs))]
 
     def _run_group(self, jobs: Sequence[_Job]) -> list[PromptAnswer]:

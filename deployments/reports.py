@@ -36,6 +36,33 @@ class EmbeddingsHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreUsed:
+    """The store of embeddings was used: what came of it is one of `STORE_OUTCOMES`."""
+
+    outcome: str
+
+
+STORE_OUTCOMES = ("read", "missing", "dropped", "written", "skipped", "failed")
+"""Read; not there; damaged or foreign, and deleted; written; not written because writing is behind; failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesWanted:
+    """A run of automatic masks asked for the candidates of its crops: how many of them were held, and how many not."""
+
+    held: int
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesHeld:
+    """The candidates that an encoder replica holds now, and its bound."""
+
+    nbytes: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class GridGated:
     """The masks that a shard of a point grid gave, and those of them above the gate of predicted IoU."""
 
@@ -67,7 +94,19 @@ class Refused:
     code: str
 
 
-Event: TypeAlias = BatchReport | Running | EmbeddingWanted | EmbeddingsHeld | GridGated | Admitted | Answered | Refused
+Event: TypeAlias = (
+    BatchReport
+    | Running
+    | EmbeddingWanted
+    | EmbeddingsHeld
+    | StoreUsed
+    | CandidatesWanted
+    | CandidatesHeld
+    | GridGated
+    | Admitted
+    | Answered
+    | Refused
+)
 Report: TypeAlias = Callable[[Event], None]
 
 

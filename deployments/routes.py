@@ -1,12 +1,10 @@
 """The HTTP routes of the contract. Knows no Ray: everything behind them is in `Service`."""
 
-import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import TypeVar
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -14,8 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
-from deployments.body import Body, image_bytes, read_body, strict_json
-from deployments.callers import Caller
 from deployments.compression import Compression
 from deployments.cors import add_cors
 from deployments.deadline import Deadline
@@ -26,7 +22,7 @@ from deployments.events import Tail, event_lines
 from deployments.grid_pipeline import Finished, GridRun, Started
 from deployments.headers import AnswerHeaders
 from deployments.info import backend_info, check_health
-from deployments.messages import PictureFile, PromptJob, Spent
+from deployments.messages import PromptJob, Spent
 from deployments.openapi import (
     BODY,
     COMMON,
@@ -41,33 +37,23 @@ from deployments.openapi import (
     responses,
     streamed_answer,
 )
-from deployments.pictures import ImageSource, belongs_to, image_id_of
+from deployments.pictures import belongs_to
 from deployments.replies import EventStream, json_response, npy_response, timing_ms
 from deployments.reports import Answered
+from deployments.request_reader import RequestReader
 from deployments.schemas import (
     IMAGE_ID,
     AutomaticRequest,
     ImageRequest,
     SegmentRequest,
-    parse,
-    to_decode_options,
-    to_parameters,
-    to_prompts,
 )
 from deployments.service import Service
-from segmentation.automatic import AutomaticParameters
-from segmentation.errors import InvalidRequest
-from segmentation.types import Prompt
-
-T = TypeVar("T")
-M = TypeVar("M", bound=ImageRequest)
-
-SMALL_BODY_BYTES = 64_000
-"""Bodies up to here are parsed in place: a hop to a thread would cost more."""
+from deployments.traced_requests import TracedRequests
+from deployments.tracing import Tracer
 
 
-def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
-    """The ASGI app; `tells_id` as in `AnswerHeaders`."""
+def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None = None) -> FastAPI:
+    """The ASGI app; `tells_id` as in `AnswerHeaders`. With a tracer, requests have a trace each."""
     app = FastAPI(
         title="SAM Serve", redirect_slashes=False, docs_url=None, redoc_url=None, default_response_class=Response
     )
@@ -127,6 +113,8 @@ def create_app(service: Service, *, tells_id: bool = True) -> FastAPI:
         body_budget=service.body_budget,
         report=service.report,
     )
+    if tracer is not None:
+        app.add_middleware(TracedRequests, tracer=tracer)
     app.add_middleware(Compression)
     add_cors(app, service.config.settings.cors_origins)
     app.add_middleware(AnswerHeaders, tells_id=tells_id)
@@ -139,13 +127,13 @@ class Routes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._settings = service.config.settings
+        self._reader = RequestReader(service.config)
 
     async def segment(self, request: Request) -> Response:
         """Masks for points, boxes and earlier masks."""
         started = time.perf_counter()
         async with Deadline(self._settings.prompt_timeout_s).guard():
-            body = await self._body(request)
-            fields, source, prompts = await self._aside(body, lambda: self._read_segment(body, request.state.caller))
+            fields, source, prompts = await self._reader.segment(request)
             job = PromptJob(prompts, fields.multimask_output, fields.return_logits, fields.mask_format)
             answer, decode_s = await self._service.prompts.segment(source, job)
             timing = self._timed("/segment", answer.spent, decode_s, started, sum(map(len, answer.results)))
@@ -162,10 +150,7 @@ class Routes:
         started = time.perf_counter()
         deadline = Deadline(self._settings.auto_timeout_s)
         async with deadline.guard():
-            body = await self._body(request)
-            fields, source, parameters = await self._aside(
-                body, lambda: self._read_automatic(body, request.state.caller)
-            )
+            fields, source, parameters = await self._reader.automatic(request)
         run = GridRun(self._service.workshop, source, parameters, fields.mask_format)
         steps = deadline.until(run.events())
         first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
@@ -188,8 +173,7 @@ class Routes:
         """Encodes a picture, to be asked about by its id."""
         started = time.perf_counter()
         async with Deadline(self._settings.prompt_timeout_s).guard():
-            body = await self._body(request)
-            _, source = await self._aside(body, lambda: self._read(ImageRequest, body, request.state.caller))
+            source = await self._reader.picture(request)
             encoded, decode_s = await self._service.prompts.prepare(source)
             spent = Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s)
             architecture = self._service.config.plan.spec.architecture
@@ -229,38 +213,6 @@ class Routes:
         timing = timing_ms(spent, decode_s, time.perf_counter() - started)
         self._service.report(Answered(route, timing, masks))
         return timing
-
-    async def _body(self, request: Request) -> Body:
-        # Also for automatic masks: who sends slowly would hold a place for as long as they may take.
-        async with Deadline(self._settings.prompt_timeout_s).guard():
-            return await read_body(request, int(self._settings.max_body_mb * 1_000_000), request.state.body_share)
-
-    async def _aside(self, body: Body, work: Callable[[], T]) -> T:
-        return work() if len(body) <= SMALL_BODY_BYTES else await asyncio.to_thread(work)
-
-    def _read_segment(self, body: Body, caller: Caller) -> tuple[SegmentRequest, ImageSource, tuple[Prompt, ...]]:
-        fields, source = self._read(SegmentRequest, body, caller)
-        return fields, source, to_prompts(fields, self._settings, self._service.low_res_side)
-
-    def _read_automatic(self, body: Body, caller: Caller) -> tuple[AutomaticRequest, ImageSource, AutomaticParameters]:
-        fields, source = self._read(AutomaticRequest, body, caller)
-        return fields, source, to_parameters(fields, self._settings)
-
-    def _read(self, model: type[M], body: Body, caller: Caller) -> tuple[M, ImageSource]:
-        fields = parse(model, strict_json(body.json))
-        given = sum(value is not None for value in (body.file, fields.image, fields.image_id))
-        if given != 1:
-            raise InvalidRequest("send exactly one of image and image_id", "/image")
-        if fields.image_id is not None:
-            if fields.decode is not None:
-                raise InvalidRequest("decode goes with an image; an image_id stands for a decoded one", "/decode")
-            if not belongs_to(fields.image_id, caller.identity):
-                raise not_held()
-            return fields, ImageSource(fields.image_id)
-        data = image_bytes(fields.image) if fields.image is not None else body.file
-        file = PictureFile(data or b"", to_decode_options(fields))
-        image_id = image_id_of(file, key=caller.identity, model=self._service.config.model_identity)
-        return fields, ImageSource(image_id, file)
 
 
 async def _raise(request: Request, error: Exception) -> Response:

@@ -52,9 +52,12 @@ class DecodeFields(Request):
 
 
 class ImageRequest(Request):
-    """Names a picture: exactly one of an `image` (or a file in the form) and an `image_id`."""
+    """Names a picture: exactly one of an `image` (or a file in the form), an `image_url` and an `image_id`."""
 
     image: str | None = Field(default=None, description="the picture's file in base64, or a data URI")
+    image_url: str | None = Field(
+        default=None, description="the address of the picture's file, on a host that the server's operator listed"
+    )
     image_id: str | None = Field(default=None, pattern=IMAGE_ID, description="the id of a picture that was sent before")
     decode: DecodeFields | None = Field(default=None, description="how the picture is read; not with image_id")
 
@@ -168,7 +171,7 @@ def to_parameters(request: AutomaticRequest, settings: Settings) -> AutomaticPar
         InvalidRequest: a value that can't be; `LimitExceeded` for one beyond the server's limits.
     """
     fast = settings.performance_mode if request.performance_mode is None else request.performance_mode
-    other = {"image", "image_id", "decode", "performance_mode", "mask_format", "stream"}
+    other = {"image", "image_url", "image_id", "decode", "performance_mode", "mask_format", "stream"}
     given = request.model_dump(exclude=other, exclude_none=True)
     if "point_grids" in given and "points_per_side" in given:
         raise InvalidRequest("give points_per_side or point_grids, not both", "/point_grids")

@@ -12,6 +12,7 @@ from deployments.grid_pipeline import Workshop
 from deployments.peers import Peer
 from deployments.pictures import Darkroom
 from deployments.pipeline import PromptPipeline
+from deployments.replica_count import ReplicaCount
 from deployments.reports import Report, unreported
 from deployments.sizing import Sizing
 from segmentation.backends.select import RuntimePlan
@@ -61,7 +62,9 @@ class Service:
             encoder=encoder,
             grid=grid,
             darkroom=darkroom,
-            grid_replicas=config.sizing.grid.replicas,
-            crops_in_flight=config.settings.encoder_batch * config.sizing.encoder.replicas,
+            encoder_batch=config.settings.encoder_batch,
+            encoder_replicas=ReplicaCount(encoder, config.sizing.encoder.replicas),
+            grid_replicas=ReplicaCount(grid, config.sizing.grid.replicas),
+            keeps_candidates=config.settings.candidate_cache_mb > 0,
             runs=asyncio.Semaphore(RUNS_AT_ONCE),
         )

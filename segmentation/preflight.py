@@ -7,7 +7,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,34 @@ import yaml
 
 from segmentation.backends.select import RuntimePlan, plan_runtime
 from segmentation.errors import ConfigurationError
-from segmentation.settings import Resolved, resolve
+from segmentation.settings import Resolved, Settings, resolve
+from segmentation.warmup import warm_up
 
 
 def check(
-    environ: Mapping[str, str], args: Mapping[str, object] | None = None, *, download: bool = True
+    environ: Mapping[str, str],
+    args: Mapping[str, object] | None = None,
+    *,
+    download: bool = True,
+    device_of: Callable[[Settings], str] | None = None,
 ) -> tuple[Resolved, RuntimePlan]:
-    """Resolves settings and model files; downloads a missing checkpoint unless told not to.
+    """Resolves settings and model files; downloads a missing checkpoint unless told not to. `device_of` says what the
+    encoder will run on, where the cluster is known.
 
     Raises:
         ConfigurationError: the server can't start; one line that says what to do.
     """
     resolved = resolve(environ, args)
-    return resolved, plan_runtime(resolved.settings, download=download)
+    if "://" in resolved.settings.embedding_store and not _is_installed("fsspec"):
+        raise ConfigurationError(
+            "SAM_EMBEDDING_STORE is a URL: install the package fsspec, and what it needs for this kind of URL; or name "
+            "a directory"
+        )
+    plan = plan_runtime(
+        resolved.settings, download=download, device=device_of(resolved.settings) if device_of else None
+    )
+    warm_up()  # on a fresh machine once, here, and not in every replica at the same time
+    return resolved, plan
 
 
 def read_config(path: Path) -> tuple[dict[str, str], dict[str, object]]:
@@ -51,6 +67,13 @@ def report(resolved: Resolved, plan: RuntimePlan) -> list[str]:
     lines += [f"warning  {line}" for line in resolved.warnings]
     lines += [f"note     {line}" for line in plan.findings]
     return [*lines, f"ok       {plan.spec.name} on {plan.backend}, {plan.precision}"]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package around it
+        return False
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,37 +4,22 @@ Knows no runtime and reads no environment by itself: the mapping is passed in. N
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from segmentation.api_keys import ApiKey, parse_api_keys
+from segmentation.endpoints import parse_collector, parse_store
 from segmentation.errors import ConfigurationError
 from segmentation.models import PROJECT_ROOT
+from segmentation.origins import parse_origins, parse_picture_origins
 
 PREFIX = "SAM_"
 BACKENDS = ("pytorch", "onnx", "auto")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "auto")
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
-
-
-def parse_origins(text: str) -> tuple[str, ...]:
-    """Web origins, comma separated, or `*` alone.
-
-    Raises:
-        ValueError: one could never be the `Origin` of a page.
-    """
-    origins = tuple(entry.strip().lower() for entry in text.split(","))
-    for origin in origins:
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin!r} is no origin; write https://example.org, with a port if need be and no path")
-    if "*" in origins and len(origins) > 1:
-        raise ValueError("* goes alone: it stands for every origin")
-    return origins
 
 
 def _setting(
@@ -76,7 +61,11 @@ class Settings:
     model_dir: Path = _setting(Path("model"), "folder of checkpoints (and of a `manifest.toml` of your own)")
     onnx_dir: Path = _setting(Path("model/onnx"), "folder of converted ONNX pairs")
     precision: str = _setting(
-        "fp32", "of the image encoder; `auto` takes the fastest that is there", choices=PRECISIONS
+        "fp32",
+        "of the image encoder. `int8` (ONNX on CPUs) needs a conversion with `--precision`; `bf16` and `fp16` (GPU "
+        "only) run on PyTorch. `auto` takes the fastest that runs here and whose masks were measured to agree with "
+        "fp32's",
+        choices=PRECISIONS,
     )
     max_body_mb: float = _setting(50.0, "largest request body, in MB (1,000,000 bytes)", minimum=0.001)
     max_body_total_mb: float = _setting(
@@ -115,6 +104,33 @@ class Settings:
     embedding_cache_mb: float = _setting(
         512.0, "embeddings and pictures each `ImageEncoder` replica keeps, in MB (1,000,000 bytes)", minimum=0
     )
+    candidate_cache_mb: float = _setting(
+        64.0,
+        "candidates of automatic masks each `ImageEncoder` replica keeps, in MB: the same grid on the same picture "
+        "with equal or stricter thresholds needs no decoder. 0 keeps none",
+        minimum=0,
+    )
+    prepared_cache_mb: float = _setting(
+        128.0,
+        "what each `PromptDecoder` replica keeps of the pictures it was asked about last, in MB; 14 MB a picture at "
+        "1024 pixels",
+        minimum=0,
+    )
+    embedding_store: str = _setting(
+        "",
+        "a directory, or the URL of one that fsspec understands, where embeddings and pictures outlive the server and "
+        'are shared by its nodes; see "Embeddings that last" below',
+        values="path or URL",
+        parse=parse_store,
+    )
+    embedding_store_mb: float = _setting(10000.0, "bound of a directory in `SAM_EMBEDDING_STORE`, in MB", minimum=1)
+    stuck_after_s: float = _setting(
+        300.0,
+        "a replica whose runtime is busy with one batch for longer, in seconds, is replaced; never before five times "
+        "the longest batch, nor in the first one before six times this. `MaskGridGenerator`, which gives way to all "
+        "others, has `SAM_AUTO_TIMEOUT_S` at least. 0 never",
+        minimum=0,
+    )
     api_keys: tuple[ApiKey, ...] = _setting(
         (),
         'who may use the server, see "API keys" below; none lets everybody in. A secret: not in `args`',
@@ -127,6 +143,19 @@ class Settings:
         "web pages of these origins may call the server from a browser",
         values="`*`, or origins, comma separated",
         parse=parse_origins,
+    )
+    image_url_origins: tuple[str, ...] = _setting(
+        (),
+        "requests may name pictures by URL on these hosts; none refuses every URL. A host name must lead to a public "
+        "address: list an address of your own network as a number",
+        values="origins, as `https://example.org`, comma separated",
+        parse=parse_picture_origins,
+    )
+    otlp_endpoint: str = _setting(
+        "",
+        "OpenTelemetry collector that gets a trace of each request, over OTLP/HTTP",
+        values="address, as `http://127.0.0.1:4318`",
+        parse=parse_collector,
     )
 
 
@@ -204,7 +233,7 @@ def documented() -> list[tuple[str, str, str, str]]:
     for setting in fields(Settings):
         choices = setting.metadata["choices"]
         values = " ".join(f"`{choice}`" for choice in choices) or setting.metadata["values"] or _KINDS[_kind(setting)]
-        default = f"`{_show(setting.default)}`" if setting.default != () else "none"
+        default = f"`{_show(setting.default)}`" if setting.default not in {(), ""} else "none"
         rows.append((f"`{variable(setting.name)}`", values, default, setting.metadata["meaning"]))
     return rows
 

@@ -151,3 +151,14 @@ def unknown_keys(document: Any, model: type[BaseModel], where: str = "") -> list
 
 def is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_what_follows_the_load_is_sized_for_its_upper_end(path: Path) -> None:
+    """The builder can't see `autoscaling_config`: `args` must say the same."""
+    (application,) = yaml.safe_load(path.read_text())["applications"]
+    sizes = {"ImageEncoder": "encoder_replicas", "PromptDecoder": "decoder_replicas"}
+    for deployment in application["deployments"]:
+        if scaling := deployment.get("autoscaling_config"):
+            setting = sizes.get(deployment["name"], "grid_replicas")
+            assert application["args"][setting] == scaling["max_replicas"]

@@ -132,3 +132,9 @@ def test_a_picture_of_one_pixel_has_an_answer(client: TestClient) -> None:
     answer = send(client, buffer.getvalue(), points_per_side=2, crop_n_layers=2)
     assert answer.status_code == 200
     assert answer.json()["size"] == [1, 1]
+
+
+def test_crops_are_encoded_in_batches(client: TestClient, png: bytes, graph: LocalGraph) -> None:
+    send(client, png, points_per_side=4, crop_n_layers=2)
+    assert sum(graph.backend.batches) == 1 + 4 + 16
+    assert max(graph.backend.batches) >= 2

@@ -213,7 +213,7 @@ def test_a_picture_by_address_is_not_fetched_and_said_so(client: TestClient, pat
     prompts = {"prompts": [GOOD]} if path == "/segment" else {}
     answer = client.post(path, json={"image": address, **prompts})
     assert_problem(answer, 400, "invalid_image")
-    assert "fetches no pictures" in answer.json()["detail"]
+    assert "image is an address" in answer.json()["detail"]
     as_field = client.post(path, files={"image": (None, address), "request": (None, json.dumps(prompts))})
     assert_problem(as_field, 422, "invalid_request")
     as_id = client.post(path, json={"image_id": address, **prompts})

@@ -3,16 +3,18 @@
 import asyncio
 import json
 import pickle
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 from local_graph import LocalGraph
-from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, OutOfMemoryError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
+from segment_anything.modeling import Sam
 
 from deployments.errors import InvalidFields, Overloaded, ReplicaLost
-from deployments.peers import MAX_DEATHS, cause_of, through_losses
+from deployments.peers import MAX_DEATHS, cause_of, result, through_losses
 from deployments.routes import create_app
 from segmentation.errors import InvalidRequest, UnknownImage
 
@@ -22,6 +24,7 @@ LOSSES = [
     ActorDiedError(),
     ActorUnavailableError("away", b"x" * 16),
     ObjectLostError("0" * 56, None, "here"),
+    OutOfMemoryError("the node was about to run out of memory"),
     RayServeException("an upstream actor died before finishing a dependent task"),
 ]
 
@@ -82,6 +85,45 @@ async def test_another_callers_cancellation_is_a_loss() -> None:
     assert await through_losses(work, first_pause_s=0.001) == "done"
 
 
+class Pending:
+    """A call that ends when it is told to, or when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.ends: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return asyncio.shield(self.ends).__await__()
+
+    def cancel(self) -> None:
+        self.ends.cancel()
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_a_call_does_not_wait_for_ever_for_what_was_lost(is_shared: bool) -> None:
+    """Serve's router sends a call without end whose argument's replica went with its node."""
+    lost, made, calls = Pending(), Pending(), [Pending(), Pending()]
+    lost.ends.set_exception(ActorUnavailableError("away", b"x" * 16))
+    made.ends.set_result("an embedding")
+    given = [lost, made]
+
+    async def attempt() -> str:
+        upstream, call = given.pop(0), calls.pop(0)
+        if upstream is made:
+            call.ends.set_result("masks")
+        if is_shared:
+            return await result(call, shared=upstream, watch_s=0.01)
+        return await result(call, upstream, watch_s=0.01)
+
+    assert await through_losses(attempt, first_pause_s=0.001) == "masks"
+
+
+async def test_a_slow_call_is_left_alone_while_nothing_is_lost() -> None:
+    made, call = Pending(), Pending()
+    made.ends.set_result("an embedding")
+    asyncio.get_running_loop().call_later(0.1, call.ends.set_result, "masks")
+    assert await result(call, made, watch_s=0.01) == "masks"
+
+
 def test_the_cause_is_found_under_rays_wrapping() -> None:
     cause = InvalidRequest("no", "/points")
     error = RayTaskError("f", "trace", cause).as_instanceof_cause()
@@ -115,7 +157,8 @@ async def test_prompts_survive_the_death_of_a_replica(graph: LocalGraph, png: by
     assert (await post(graph, "/segment", PROMPTS, png))["results"] == undisturbed["results"]
 
 
-async def test_a_lost_shard_is_decoded_again_alone(graph: LocalGraph, png: bytes) -> None:
+async def test_a_lost_shard_is_decoded_again_alone(sam: Sam, png: bytes) -> None:
+    graph = LocalGraph(sam, {"candidate_cache_mb": 0})
     undisturbed = await post(graph, "/segment/auto", GRID, png)
     shards = graph.grid.calls["decode"]
     graph.grid.calls.clear()
@@ -127,7 +170,8 @@ async def test_a_lost_shard_is_decoded_again_alone(graph: LocalGraph, png: bytes
     assert graph.grid.calls["decode"] == shards + 1
 
 
-async def test_an_embedding_that_goes_while_its_grid_runs_is_made_again(graph: LocalGraph, png: bytes) -> None:
+async def test_an_embedding_that_goes_while_its_grid_runs_is_made_again(sam: Sam, png: bytes) -> None:
+    graph = LocalGraph(sam, {"candidate_cache_mb": 0})
     undisturbed = await post(graph, "/segment/auto", GRID, png)
     graph.encoder.errors["fetch"] = [ObjectLostError("0" * 56, None, "here"), UnknownImage("evicted")]
     assert (await post(graph, "/segment/auto", GRID, png))["masks"] == undisturbed["masks"]

@@ -1,4 +1,4 @@
-"""What a decoder replica keeps: one preparation per picture, the newest pictures only."""
+"""What a decoder replica keeps: one preparation per picture, the newest pictures only, bounded in bytes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,16 +6,18 @@ from numpy.typing import NDArray
 from deployments.prepared_images import PreparedImages
 from segmentation.backends.protocol import PreparedImage
 
+ROOM = 1_000_000
+
 
 class Preparing:
-    """Remembers what it was asked to prepare."""
+    """Remembers what it was asked to prepare; makes work of three times the embedding's bytes."""
 
     def __init__(self) -> None:
         self.seen: list[NDArray[np.float32]] = []
 
     def __call__(self, embedding: NDArray[np.float32]) -> PreparedImage:
         self.seen.append(embedding)
-        return PreparedImage(embedding, {})
+        return PreparedImage(embedding, {"keys": embedding + 1, "values": np.tile(embedding, 2)})
 
 
 def embedding(value: float) -> NDArray[np.float32]:
@@ -24,15 +26,15 @@ def embedding(value: float) -> NDArray[np.float32]:
 
 def test_a_picture_is_prepared_once() -> None:
     preparing = Preparing()
-    images = PreparedImages(preparing)
+    images = PreparedImages(preparing, ROOM)
     first = images.get("a", embedding(1))
     assert images.get("a", embedding(1)) is first
     assert len(preparing.seen) == 1
 
 
-def test_the_least_recently_used_goes_first() -> None:
+def test_what_was_prepared_counts_beside_the_embedding_and_the_least_recently_used_goes_first() -> None:
     preparing = Preparing()
-    images = PreparedImages(preparing, max_images=2)
+    images = PreparedImages(preparing, 2 * 4 * embedding(0).nbytes)
     for key in "abac":
         images.get(key, embedding(ord(key)))
     images.get("a", embedding(ord("a")))
@@ -41,8 +43,18 @@ def test_the_least_recently_used_goes_first() -> None:
     assert len(preparing.seen) == 4
 
 
+def test_the_bound_can_change_and_a_picture_beyond_it_still_has_its_answer() -> None:
+    preparing = Preparing()
+    images = PreparedImages(preparing, ROOM)
+    images.get("a", embedding(1))
+    images.max_bytes = 1
+    for _ in range(2):
+        assert np.all(images.get("a", embedding(1)).work["keys"] == 2)
+    assert len(preparing.seen) == 3
+
+
 def test_what_is_kept_is_no_view() -> None:
     shared = embedding(1)
-    kept = PreparedImages(Preparing()).get("a", shared)
+    kept = PreparedImages(Preparing(), ROOM).get("a", shared)
     shared[:] = 9
     assert np.all(kept.embedding == 1)

@@ -51,6 +51,8 @@ class Board:
         return self.instruments.setdefault(metric.name, Instrument(metric))
 
     def told(self, name: str) -> list[tuple[float, dict[str, str]]]:
+        """What the instrument was told, now that everything noted is counted."""
+        self.report.flush()
         return self.instruments[name].told
 
 
@@ -89,14 +91,26 @@ def test_an_event_reaches_its_metric(event: Event, name: str, told: Any) -> None
     assert board.told(name) == told
 
 
-def test_gauges_are_set_again_to_what_they_are_and_nothing_else_is() -> None:
+def test_gauges_are_set_at_every_flush_to_what_they_are_and_nothing_else_is() -> None:
     board = Board()
     for event in (Admitted(1, 64), Admitted(2, 64), Refused("internal"), Running(RUNTIME)):
         board.report(event)
-    board.report.refresh()
-    assert [value for value, _ in board.told("sam_admitted_requests")] == [1, 2, 2]
+    assert board.instruments["sam_admitted_requests"].told == []
+    board.report.flush()
+    assert [value for value, _ in board.told("sam_admitted_requests")] == [2, 2]
     assert board.told("sam_server_info")[0] == board.told("sam_server_info")[1]
-    assert len(board.told("sam_problems")) == 1
+    assert board.told("sam_problems") == [(1, {"code": "internal"})]
+
+
+def test_counts_of_many_events_are_added_up_and_times_are_told_one_by_one() -> None:
+    board = Board()
+    for code in ("timeout", "internal", "timeout"):
+        board.report(Refused(code))
+    for seconds in (0.1, 0.2):
+        board.report(BatchReport(1, 1, 0.0, seconds, 0))
+    told = board.told("sam_problems")
+    assert sorted((value, tags["code"]) for value, tags in told) == [(1, "internal"), (2, "timeout")]
+    assert [value for value, _ in board.told("sam_batch_run_seconds")] == [0.1, 0.2]
 
 
 def test_requests_are_told_of_by_route_and_by_code(png: bytes) -> None:
@@ -111,7 +125,7 @@ def test_requests_are_told_of_by_route_and_by_code(png: bytes) -> None:
         client.post("/segment", json={"image_id": "gone", "prompts": [{"points": [[1, 1]]}]})
         client.get("/secret-of-a-caller")
         graph.grid.errors["decode"] = [RuntimeError("on purpose")]
-        client.post("/segment/auto", files=files, data={"request": '{"points_per_side": 2, "stream": true}'})
+        client.post("/segment/auto", files=files, data={"request": '{"points_per_side": 3, "stream": true}'})
     answers = [event for event in events if isinstance(event, Answered)]
     assert [answer.route for answer in answers] == ["/segment", "/segment/auto", "/embeddings"]
     assert answers[0].masks == 3

@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ def server(ray_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     variables = {
         "SAM_MODEL_TYPE": "demo",
         "SAM_EMBEDDING_CACHE_MB": "1.5",  # one picture, so that the second evicts it
+        "SAM_EMBEDDING_STORE": str(ray_folder / "store"),
         "RAY_TMPDIR": str(ray_folder),
     }
     with serving(tmp_path_factory.mktemp("watched"), variables) as server:
@@ -73,9 +75,13 @@ def reported(ray_folder: Path) -> set[str]:
     (nodes,) = json.loads((ray_folder / "ray" / "prom_metrics_service_discovery.json").read_text())
     found = set()
     for target in nodes["targets"]:
-        with urllib.request.urlopen(f"http://{target}/metrics", timeout=30) as answer:
-            for family in text_string_to_metric_families(answer.read().decode()):
-                found |= {sample.name for sample in family.samples}
+        try:
+            with urllib.request.urlopen(f"http://{target}/metrics", timeout=30) as answer:
+                text = answer.read().decode()
+        except urllib.error.URLError:  # listed before it listens
+            continue
+        for family in text_string_to_metric_families(text):
+            found |= {sample.name for sample in family.samples}
     return found
 
 

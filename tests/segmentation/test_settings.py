@@ -127,3 +127,21 @@ def test_a_larger_body_has_room_without_a_second_setting() -> None:
     assert resolve({"SAM_MAX_BODY_MB": "900"}).settings.max_body_total_mb == 900
     with pytest.raises(ConfigurationError, match="SAM_MAX_BODY_TOTAL_MB is 800, less than SAM_MAX_BODY_MB, 900"):
         resolve({"SAM_MAX_BODY_MB": "900", "SAM_MAX_BODY_TOTAL_MB": "800"})
+
+
+def test_a_store_is_a_path_or_a_url_without_a_password() -> None:
+    for given in ("/var/lib/sam", "held", "s3://bucket/folder", "sftp://user@host/folder", "simplecache::s3://b/f"):
+        assert resolve({"SAM_EMBEDDING_STORE": given}).settings.embedding_store == given
+    for given in ("sftp://user:secret@host/folder", "simplecache::ftp://user:secret@host/f"):
+        with pytest.raises(ConfigurationError, match="holds a password") as caught:
+            resolve({"SAM_EMBEDDING_STORE": given})
+        assert "secret" not in caught.value.message
+
+
+def test_origins_of_pictures_are_named_one_by_one() -> None:
+    text = "https://Pictures.example:443, http://10.0.0.5:9000,http://x:80"
+    origins = resolve({"SAM_IMAGE_URL_ORIGINS": text}).settings.image_url_origins
+    assert origins == ("https://pictures.example", "http://10.0.0.5:9000", "http://x")
+    for wrong in ("*", "pictures.example", "https://pictures.example/path", "https://a.example,*"):
+        with pytest.raises(ConfigurationError, match="SAM_IMAGE_URL_ORIGINS"):
+            resolve({"SAM_IMAGE_URL_ORIGINS": wrong})

@@ -4,7 +4,7 @@ import asyncio
 import pickle
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from oracle import TINY
 from sam_backend import SamDecoder, SamEncoder
 from segment_anything.modeling import Sam
 
+from deployments.embedding_store import EmbeddingStore
 from deployments.image_encoder import ImageEncoder
 from deployments.mask_grid import MaskGridGenerator
 from deployments.prompt_decoder import PromptDecoder
@@ -119,10 +120,15 @@ class LocalGraph:
     Args:
         settings: by name, over the defaults.
         report: told of everything that happens.
+        open_store: as the encoder's.
     """
 
     def __init__(
-        self, sam: Sam | None = None, settings: Mapping[str, Any] | None = None, report: Report = unreported
+        self,
+        sam: Sam | None = None,
+        settings: Mapping[str, Any] | None = None,
+        report: Report = unreported,
+        open_store: Callable[[Report], EmbeddingStore | None] = lambda report: None,
     ) -> None:
         self.sam = sam or localised_sam()
         self.settings = Settings(**{"model_type": "tiny", "threads": 1, **(settings or {})})
@@ -136,6 +142,8 @@ class LocalGraph:
                 device="cpu",
                 max_batch=self.settings.encoder_batch,
                 cache_mb=self.settings.embedding_cache_mb,
+                candidates_mb=self.settings.candidate_cache_mb,
+                open_store=open_store,
                 open_report=lambda: report,
             ),
         )

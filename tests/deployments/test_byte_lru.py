@@ -1,8 +1,9 @@
-"""The cache: bounded in bytes, least recently used first out."""
+"""What every cache does: bounded in bytes, least recently used first out."""
 
 import numpy as np
 
-from deployments.embedding_cache import EmbeddingCache, HeldImage
+from deployments.byte_lru import ByteLru
+from deployments.held_image import HeldImage
 from deployments.messages import PictureFile
 
 
@@ -12,7 +13,7 @@ def image(kilobytes: int, file: int = 0) -> HeldImage:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    cache = EmbeddingCache(3000)
+    cache: ByteLru[HeldImage] = ByteLru(3000)
     for key in "abc":
         cache.put(key, image(1))
     cache.get("a")
@@ -22,22 +23,22 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_the_picture_counts_beside_its_embedding() -> None:
-    cache = EmbeddingCache(3000)
+    cache: ByteLru[HeldImage] = ByteLru(3000)
     cache.put("a", image(1, file=1))
     assert cache.nbytes == 2000
     cache.put("b", image(1, file=1))
     assert cache.get("a") is None
 
 
-def test_a_second_image_under_a_key_takes_the_first_ones_place() -> None:
-    cache = EmbeddingCache(3000)
+def test_a_second_value_under_a_key_takes_the_first_ones_place() -> None:
+    cache: ByteLru[HeldImage] = ByteLru(3000)
     cache.put("a", image(1))
     cache.put("a", image(2))
     assert (len(cache), cache.nbytes, cache.evictions) == (1, 2000, 0)
 
 
 def test_what_is_larger_than_the_bound_is_not_held_and_costs_nobody_a_place() -> None:
-    cache = EmbeddingCache(3000)
+    cache: ByteLru[HeldImage] = ByteLru(3000)
     cache.put("a", image(1))
     cache.put("b", image(4))
     assert cache.get("a")
@@ -46,7 +47,7 @@ def test_what_is_larger_than_the_bound_is_not_held_and_costs_nobody_a_place() ->
 
 
 def test_a_lower_bound_takes_effect_at_once() -> None:
-    cache = EmbeddingCache(3000)
+    cache: ByteLru[HeldImage] = ByteLru(3000)
     for key in "abc":
         cache.put(key, image(1))
     cache.max_bytes = 1500
