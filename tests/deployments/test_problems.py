@@ -9,8 +9,6 @@ from deployments.problems import INTERNAL, KINDS, problem_of
 from segmentation.errors import ConfigurationError, InvalidRequest, NumericalError
 from segmentation.models import PROJECT_ROOT
 
-"""Codes of what API keys may not do: there is one kind of key, which may do everything."""
-
 
 def test_the_documentation_has_every_code_with_its_status() -> None:
     rows = re.findall(r"^\| (`[^|]+) \| (\d{3}) \|", (PROJECT_ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
