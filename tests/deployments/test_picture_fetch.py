@@ -4,11 +4,14 @@ import asyncio
 import base64
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
+from certificates import certified
 from file_server import Answer, FileServer, serving
 from local_graph import LocalGraph
 from starlette.testclient import TestClient
@@ -59,19 +62,21 @@ def fetch(
 
 
 @contextmanager
-def saying(answer: bytes) -> Iterator[str]:
+def saying(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A server that sends these bytes to its one client, and yields its origin."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             connection, _ = listener.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(answer)
+            with connection, suppress(ssl.SSLError, ConnectionError):  # a client that does not trust us leaves
+                speaking = tls.wrap_socket(connection, server_side=True) if tls is not None else connection
+                with speaking:
+                    speaking.recv(65_536)
+                    speaking.sendall(answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{listener.getsockname()[1]}"
         thread.join(10)
 
 
@@ -93,6 +98,29 @@ def test_a_picture_without_a_length_and_one_in_chunks(files: FileServer) -> None
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     with saying(chunked) as place:
         assert fetch(place, [place]) == b"abcde"
+
+
+def test_a_picture_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls, trusted = certified("127.0.0.1", tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with saying(OK + b"Content-Length: 5\r\n\r\nabcde", tls) as place:
+        assert fetch(f"{place}/a.png", [place]) == b"abcde"
+
+
+@pytest.mark.parametrize(
+    ("address", "days", "is_trusted"),
+    [("127.0.0.1", 1, False), ("127.0.0.2", 1, True), ("127.0.0.1", -1, True)],
+    ids=["of nobody that is trusted", "of another address", "that has ended"],
+)
+def test_a_certificate_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, days: int, is_trusted: bool
+) -> None:
+    tls, trusted = certified(address, tmp_path, days=days)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with saying(OK + b"Content-Length: 5\r\n\r\nabcde", tls) as place, pytest.raises(InvalidImage) as caught:
+        fetch(f"{place}/a.png", [place])
+    assert str(caught.value) == f"{place} can't be reached"
 
 
 @pytest.mark.parametrize(
