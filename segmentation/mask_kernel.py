@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from segmentation.compiled import compiled
 from segmentation.rle import Runs
-
-TAPS = 3
-"""Low-res samples that a pixel depends on along each axis."""
+from segmentation.upscale import TAPS
 
 MIXED = 0
 OUTSIDE = 1

@@ -8,13 +8,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from segmentation.backends.select import RuntimePlan, plan_runtime
+from segmentation.backends.select import RuntimePlan, is_installed, plan_runtime
 from segmentation.errors import ConfigurationError
 from segmentation.settings import Resolved, Settings, resolve
 from segmentation.warmup import warm_up
@@ -34,7 +33,7 @@ def check(
         ConfigurationError: the server can't start; one line that says what to do.
     """
     resolved = resolve(environ, args)
-    if "://" in resolved.settings.embedding_store and not _is_installed("fsspec"):
+    if "://" in resolved.settings.embedding_store and not is_installed("fsspec"):
         raise ConfigurationError(
             "SAM_EMBEDDING_STORE is a URL: install the package fsspec, and what it needs for this kind of URL; or name "
             "a directory"
@@ -67,13 +66,6 @@ def report(resolved: Resolved, plan: RuntimePlan) -> list[str]:
     lines += [f"warning  {line}" for line in resolved.warnings]
     lines += [f"note     {line}" for line in plan.findings]
     return [*lines, f"ok       {plan.spec.name} on {plan.backend}, {plan.precision}"]
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package around it
-        return False
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from segmentation.transforms import input_size
 from segmentation.types import Size
 
 TAPS = 3
+"""Low-res samples that a pixel depends on along each axis."""
 
 
 @dataclass(frozen=True, slots=True)
