@@ -7,6 +7,7 @@ Contenders, same random weights, pictures and threads, in turn round by round:
 
 Times are seconds a picture, by pictures in one call. The reference gets one picture a call on a CPU: two need 10 GB.
 Memory is the highest of a process of its own that opens one contender and encodes two pictures, one after the other.
+The reference's time depends on how fast the kernel hands out memory (`effort`): it asks for 16 GB a picture anew.
 Floors: products with weights, and attention's, at the GEMM rates measured in this run; int8 has the former in int8 and
 the latter in float32. Quality is measured on the weights of `--quality` as the conversion does it, with the number of
 automatic masks (16 points a side) beside it.
@@ -20,6 +21,7 @@ half of the reference's memory.
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.encoder_contenders import CHECKPOINT, NAMES, Encode, open_contender, pictures
 from benchmarks.encoder_flops import attention_flops, linear_flops
@@ -38,6 +41,9 @@ from tests.support.oracle import random_sam
 
 Times = dict[str, dict[str, float]]
 """Median seconds a picture, by contender and by pictures in one call."""
+
+Effort = dict[str, dict[str, float]]
+"""What one picture took of the CPUs, by contender: seconds in the program and in the kernel, and page faults."""
 
 
 def main() -> None:
@@ -58,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _write_files(Path(folder), architecture, names)
         memory = {name: _memory(name, Path(folder), options) for name in names}
-        times, errors, load = _measure(names, Path(folder), architecture, options)
+        times, effort, errors, load = _measure(names, Path(folder), architecture, options)
     rates = _rates(options)
     floors = _floors(architecture, rates)
     result = {
@@ -72,6 +78,7 @@ def main() -> None:
         },
         "gflops_peak": {name: round(rate, 1) for name, rate in rates.items()},
         "seconds_a_picture": times,
+        "effort": effort,
         "times_reference": _ratios(times),
         "floor_s": {name: round(floors[_precision(name)], 3) for name in names if _precision(name) in floors},
         "share_of_floor": {
@@ -121,8 +128,8 @@ def _write_files(folder: Path, architecture: Architecture, names: list[str]) -> 
 
 def _measure(
     names: list[str], folder: Path, architecture: Architecture, options: argparse.Namespace
-) -> tuple[Times, dict[str, float], dict[str, float]]:
-    """(seconds a picture, error against the reference, seconds to open) of each contender."""
+) -> tuple[Times, Effort, dict[str, float], dict[str, float]]:
+    """(seconds a picture, effort, error against the reference, seconds to open) of each contender."""
     batches = [int(size) for size in options.batches.split(",")]
     images = pictures(max(batches), architecture)
     contenders: dict[str, Encode] = {}
@@ -134,6 +141,7 @@ def _measure(
     answers = {name: encode(images[:1]) for name, encode in contenders.items()}
     scale = np.abs(answers["reference"]).max()
     errors = {name: float(f"{np.abs(made - answers['reference']).max() / scale:.1e}") for name, made in answers.items()}
+    effort = {name: _effort(encode, images[:1]) for name, encode in contenders.items()}
     seconds: dict[str, dict[int, list[float]]] = {name: {} for name in names}
     for _ in range(options.rounds):
         for name, encode in contenders.items():
@@ -145,7 +153,18 @@ def _measure(
         name: {str(size): round(statistics.median(values), 4) for size, values in row.items()}
         for name, row in seconds.items()
     }
-    return times, errors, opened
+    return times, effort, errors, opened
+
+
+def _effort(encode: Encode, images: NDArray[np.uint8]) -> dict[str, float]:
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    encode(images)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "program_s": round(after.ru_utime - before.ru_utime, 2),
+        "kernel_s": round(after.ru_stime - before.ru_stime, 2),
+        "page_faults": after.ru_minflt - before.ru_minflt,
+    }
 
 
 def _memory(name: str, folder: Path, options: argparse.Namespace) -> float:
