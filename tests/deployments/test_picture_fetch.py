@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,8 +68,11 @@ def saying(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
 
         def serve() -> None:
             connection, _ = listener.accept()
-            with connection, suppress(ssl.SSLError, ConnectionError):  # a client that does not trust us leaves
-                speaking = tls.wrap_socket(connection, server_side=True) if tls is not None else connection
+            with connection:
+                try:
+                    speaking = connection if tls is None else tls.wrap_socket(connection, server_side=True)
+                except (ssl.SSLError, ConnectionError):  # a client that does not trust us leaves
+                    return
                 with speaking:
                     speaking.recv(65_536)
                     speaking.sendall(answer)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import documented
 import httpx2
 import pytest
-from http_server import exchange, listening
+from http_server import exchange, listening, read_to_end
 from local_graph import LocalGraph
 
 from deployments.problems import KINDS, MEDIA_TYPE
@@ -116,18 +116,6 @@ def test_a_client_that_breaks_off_leaves_nothing_behind(server: httpx2.Client) -
     assert server.get("/health").status_code == 200
 
 
-def rest_of(connection: socket.socket) -> bytes:
-    """What still comes. A server that closes while we were still sending resets: what came before it counts."""
-    connection.settimeout(10)
-    received = b""
-    try:
-        while chunk := connection.recv(65_536):
-            received += chunk
-    except ConnectionResetError:
-        return received
-    return received
-
-
 @pytest.fixture
 def impatient() -> Iterator[str]:
     with listening(create_app(LocalGraph(settings={"prompt_timeout_s": 0.5, "max_queue": 2}).service)) as url:
@@ -148,7 +136,8 @@ def test_a_slow_upload_is_ended_by_the_deadline(impatient: str) -> None:
                 received = connection.recv(65_536)
             except TimeoutError:
                 continue
-        received += rest_of(connection)
+        connection.settimeout(10)
+        received += read_to_end(connection)
     assert outcome(received) == "timeout"
     # Its place is free again.
     assert [httpx2.post(f"{impatient}/embeddings", json={}).status_code for _ in range(3)] == [422] * 3

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -42,7 +42,13 @@ def exchange(url: str, request: bytes, *, close: bool = False, timeout_s: float 
         connection.sendall(request)
         if close:
             connection.shutdown(socket.SHUT_WR)
-        received = b""
+        return read_to_end(connection)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """What comes until the server closes. It resets if we were still sending then: what came before counts."""
+    received = b""
+    with suppress(ConnectionResetError):
         while chunk := connection.recv(65_536):
             received += chunk
-        return received
+    return received
