@@ -7,7 +7,7 @@ Contenders, same random weights, pictures and threads, in turn round by round:
 
 Times are seconds a picture, by pictures in one call. The reference gets one picture a call on a CPU: two need 10 GB.
 Memory is the highest of a process of its own that opens one contender and encodes two pictures, one after the other.
-The reference's time depends on how fast the kernel hands out memory (`effort`): it asks for 16 GB a picture anew.
+The reference's time depends on how fast the kernel hands out memory (`effort`): for 16 GB a picture of `vit_b`.
 Floors: products with weights, and attention's, at the GEMM rates measured in this run; int8 has the former in int8 and
 the latter in float32. Quality is measured on the weights of `--quality` as the conversion does it, with the number of
 automatic masks (16 points a side) beside it.
@@ -43,7 +43,7 @@ Times = dict[str, dict[str, float]]
 """Median seconds a picture, by contender and by pictures in one call."""
 
 Effort = dict[str, dict[str, float]]
-"""What one picture took of the CPUs, by contender: seconds in the program and in the kernel, and page faults."""
+"""What one picture took of the CPUs after a first, by contender: seconds in the program and the kernel; page faults."""
 
 
 def main() -> None:

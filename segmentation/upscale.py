@@ -45,7 +45,7 @@ class UpscaleTable:
 def upscale_table(size: Size, side: int, low_res_side: int) -> UpscaleTable:
     """The tables for a picture or crop of `size`, a model input of `side` and logits of `low_res_side` pixels.
 
-    Kept for the next prompt: making one takes longer than measuring a small mask. 80 KB for a megapixel.
+    Kept for the next prompt: making one takes longer than measuring a small mask. 31 KB for a megapixel.
     """
     visible = input_size(size, side)
     rows, columns = (_axis(length, seen, side, low_res_side) for length, seen in zip(size, visible, strict=True))
