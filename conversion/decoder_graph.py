@@ -1,4 +1,4 @@
-"""SAM's prompt encoder and mask decoder as one ONNX graph for many prompts of one picture, with an IoU gate.
+"""SAM's prompt encoder and mask decoder as one ONNX graph for many prompts of one picture.
 
 The same function as `segment_anything.modeling.MaskDecoder.predict_masks`, arranged so that what is large is touched
 seldom. Large are the image tokens: 4096 of 256 channels per prompt, against a handful of prompt tokens.
@@ -7,21 +7,21 @@ seldom. Large are the image tokens: 4096 of 256 channels per prompt, against a h
   bias of the keys drops out of the softmax; the values' bias and the output projection move behind the attention, whose
   rows sum to 1.
 - The position of image tokens is a constant of the model, so its products with queries go through tables of 128
-  channels made at export; image tokens and position are never added.
+  channels, which ONNX Runtime makes when it loads the graph; image tokens and position are never added.
 - The first layer's image tokens are the same for all prompts of the picture (unless they bring masks): they and their
   projections are a part of the graph by itself, run once per picture.
-- The IoU depends on prompt tokens only. Prompts without a mask above the gate never reach the mask head.
+- The IoU depends on prompt tokens only. The mask head is a part of the graph by itself, so that prompts without a mask
+  above the gate never reach it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conversion.cross_attention import NUM_HEADS, CrossAttention, FirstImage
 from conversion.graph import Dims, Graph, Output
 from conversion.layers import linear, norm
-from conversion.mask_head_graph import mask_head
+from conversion.mask_head_graph import NUM_MASK_TOKENS, hypernetworks, upscale
 from conversion.prompt_graph import dense_embeddings, dense_position, point_embeddings
 from conversion.weights import Weights
 from segmentation.models import Architecture
@@ -30,7 +30,6 @@ DEPTH = 2
 DOWNSAMPLE_RATE = 2
 """`attention_downsample_rate`: C over the inner channels of attention between tokens and image."""
 
-NUM_MASK_TOKENS = 4
 TOKEN_EPSILON = 1e-5
 """Of `torch.nn.LayerNorm` in the two-way transformer."""
 
@@ -38,25 +37,31 @@ TOKEN_EPSILON = 1e-5
 def build_decoder(graph: Graph, weights: Weights, architecture: Architecture) -> None:
     """Adds the decoder to an empty graph.
 
-    It has two parts that share nothing, each of which runs where it is given something: `prepare` an embedding,
-    `decode` prompts. Other inputs of a part that gets nothing may be empty, too, and its outputs are. M is 1 where all
-    prompts are alike in what `prepare` takes, else the number of prompts B; D is half of C.
+    It has three parts that share nothing, each of which runs where it is given something: `prepare` an embedding,
+    `decode` prompts, `upscale` image tokens. Other inputs of a part that gets nothing may be empty, too, and its
+    outputs are. M is 1 where all prompts are alike in what `prepare` takes, else the number of prompts B.
 
     `prepare`, inputs:
         image_embedding: float32 [1, C, h, w], or none at all, [0, C, h, w].
         mask_input, has_mask_input: float32 [M, 1, 4h, 4w] and bool [M].
     Its outputs, each with `prepared_` before its name, are inputs of `decode`:
         image_tokens: float32 [M, hw, C].
-        image_keys, image_values, image_queries: float32 [M, D, hw], [M, hw, D], [M, hw, D], in the first layer.
+        image_keys, image_values, image_queries: float32 [M, H, d, hw], [M, H, hw, d], [M, H, d, hw], in the first
+            layer, for H heads of d channels.
 
     `decode`, further inputs, in the input frame:
         point_coords, point_labels: float32 [B, N, 2] and int64 [B, N], as `PromptTokens` has them; N may be 0.
         mask_ids: int64 [m], which of the decoder's four masks: 1, 2, 3, or 0 for the single one.
-        min_iou: float32 scalar; logits only of masks whose predicted IoU is strictly above it.
     Outputs:
         iou_predictions: float32 [B, m].
-        mask_index: int64 [K, 2], (prompt, position in `mask_ids`) of each row of the logits, ascending.
-        low_res_logits: float32 [K, 4h, 4w].
+        mask_tokens: float32 [B, hw, C], the image as each prompt sees it.
+        mask_weights: float32 [B, m, C / 8].
+
+    `upscale`, inputs:
+        upscale_tokens: float32 [P, n, C], any rows of `mask_tokens` of P prompts.
+        upscale_weights: float32 [P, k, C / 8], any of their `mask_weights`.
+    Output:
+        token_logits: float32 [P, k, n, 16], the low-res logits of the 4x4 pixels of each image token, see `upscale`.
 
     Args:
         graph: takes the nodes.
@@ -64,13 +69,14 @@ def build_decoder(graph: Graph, weights: Weights, architecture: Architecture) ->
         architecture: of the checkpoint.
     """
     transformer = weights.below("mask_decoder.transformer")
-    position = dense_position(weights.below("prompt_encoder"), architecture)
+    position = dense_position(graph, weights.below("prompt_encoder"), architecture)
     _build_prepare(graph, weights, transformer, position, architecture)
     _build_decode(graph, weights, transformer, position, architecture)
+    _build_upscale(graph, weights.below("mask_decoder.output_upscaling"), architecture)
 
 
 def _build_prepare(
-    graph: Graph, weights: Weights, transformer: Weights, position: NDArray[np.float64], architecture: Architecture
+    graph: Graph, weights: Weights, transformer: Weights, position: str, architecture: Architecture
 ) -> None:
     side, low_res, channels = architecture.embedding_side, architecture.low_res_side, architecture.prompt_embed_dim
     embedding = graph.input("image_embedding", np.float32, ["images", channels, side, side])
@@ -80,8 +86,9 @@ def _build_prepare(
     def prepared() -> dict[str, Output]:
         dense = dense_embeddings(graph, mask, has_mask, weights.below("prompt_encoder"), architecture)
         tokens = graph.add(graph.transpose(graph.reshape(embedding, -1, channels, side * side), 0, 2, 1), dense)
-        to_image = CrossAttention(graph, transformer.below("layers.0.cross_attn_token_to_image"), position)
-        to_tokens = CrossAttention(graph, transformer.below("layers.0.cross_attn_image_to_token"), position)
+        layer, cells = transformer.below("layers.0"), side * side
+        to_image = CrossAttention(graph, layer.below("cross_attn_token_to_image"), position, cells)
+        to_tokens = CrossAttention(graph, layer.below("cross_attn_image_to_token"), position, cells)
         keys, values = to_image.keys_and_values(tokens)
         made = FirstImage(tokens, keys, values, to_tokens.queries(tokens))
         dims = _image_dims(architecture)
@@ -91,15 +98,14 @@ def _build_prepare(
 
 
 def _build_decode(
-    graph: Graph, weights: Weights, transformer: Weights, position: NDArray[np.float64], architecture: Architecture
+    graph: Graph, weights: Weights, transformer: Weights, position: str, architecture: Architecture
 ) -> None:
-    low_res, channels = architecture.low_res_side, architecture.prompt_embed_dim
+    cells, channels = architecture.embedding_side**2, architecture.prompt_embed_dim
     dims = _image_dims(architecture)
     image = FirstImage(**{name: graph.input(f"image_{name}", np.float32, dims[name]) for name in dims})
     coords = graph.input("point_coords", np.float32, ["prompts", "points", 2])
     labels = graph.input("point_labels", np.int64, ["prompts", "points"])
     mask_ids = graph.input("mask_ids", np.int64, ["mask_count"])
-    min_iou = graph.input("min_iou", np.float32, [])
 
     def decoded() -> dict[str, Output]:
         decoder = weights.below("mask_decoder")
@@ -109,20 +115,31 @@ def _build_decode(
         batch = graph.concat(graph.dim(coords, 0), graph.ints(NUM_MASK_TOKENS + 1, channels), axis=0)
         points = point_embeddings(graph, coords, labels, weights.below("prompt_encoder"), architecture)
         prompts = graph.concat(graph.op("Expand", learned, batch), points, axis=1)
-        tokens, image_tokens = _TwoWay(graph, transformer, prompts, position).run(image)
+        tokens, image_tokens = _TwoWay(graph, transformer, prompts, position, cells).run(image)
 
         iou_token = graph.op("Gather", tokens, graph.constant(0, np.int64), axis=1)
         scores = _mlp(graph, iou_token, decoder.below("iou_prediction_head"))
         iou = graph.op("Gather", scores, mask_ids, axis=1)
-        passing = graph.op("Greater", iou, min_iou)
-        index, logits = mask_head(graph, tokens, image_tokens, mask_ids, passing, decoder, architecture)
+        mask_weights = hypernetworks(graph, tokens, mask_ids, decoder)
         return {
             "iou_predictions": Output(iou, np.float32, ["prompts", "mask_count"]),
-            "mask_index": Output(index, np.int64, ["kept", 2]),
-            "low_res_logits": Output(logits, np.float32, ["kept", low_res, low_res]),
+            "mask_tokens": Output(image_tokens, np.float32, ["prompts", cells, channels]),
+            "mask_weights": Output(mask_weights, np.float32, ["prompts", "mask_count", channels // 8]),
         }
 
     graph.outputs_if(_any(graph, coords), decoded)
+
+
+def _build_upscale(graph: Graph, upscaling: Weights, architecture: Architecture) -> None:
+    channels = architecture.prompt_embed_dim
+    tokens = graph.input("upscale_tokens", np.float32, ["upscaled", "tokens", channels])
+    mask_weights = graph.input("upscale_weights", np.float32, ["upscaled", "wanted", channels // 8])
+
+    def upscaled() -> dict[str, Output]:
+        logits = upscale(graph, tokens, mask_weights, upscaling)
+        return {"token_logits": Output(logits, np.float32, ["upscaled", "wanted", "tokens", 16])}
+
+    graph.outputs_if(_any(graph, tokens), upscaled)
 
 
 def _any(graph: Graph, value: str) -> str:
@@ -133,12 +150,12 @@ def _any(graph: Graph, value: str) -> str:
 def _image_dims(architecture: Architecture) -> dict[str, Dims]:
     """Shapes of a `FirstImage`'s values."""
     count, channels = architecture.embedding_side**2, architecture.prompt_embed_dim
-    inner = channels // DOWNSAMPLE_RATE
+    head_dim = channels // DOWNSAMPLE_RATE // NUM_HEADS
     return {
         "tokens": ["prepared", count, channels],
-        "keys": ["prepared", inner, count],
-        "values": ["prepared", count, inner],
-        "queries": ["prepared", count, inner],
+        "keys": ["prepared", NUM_HEADS, head_dim, count],
+        "values": ["prepared", NUM_HEADS, count, head_dim],
+        "queries": ["prepared", NUM_HEADS, head_dim, count],
     }
 
 
@@ -154,13 +171,14 @@ class _TwoWay:
     """`segment_anything.modeling.TwoWayTransformer`.
 
     tokens: [B, T, C], also their own position in every layer.
-    position: float64 [hw, C], the image tokens'.
+    position: [hw, C], of the `cells` image tokens.
     """
 
     graph: Graph
     weights: Weights
     tokens: str
-    position: NDArray[np.float64]
+    position: str
+    cells: int
 
     def run(self, first: FirstImage) -> tuple[str, str]:
         """Tokens [B, T, C] and image tokens [B, hw, C] after all layers."""
@@ -173,19 +191,19 @@ class _TwoWay:
                 own = self._self_attention(tokens, layer.below("self_attn"), first=False)
                 tokens = graph.add(tokens, own)
             tokens = norm(graph, tokens, layer, "norm1", TOKEN_EPSILON)
-            to_image = CrossAttention(graph, layer.below("cross_attn_token_to_image"), self.position)
+            to_image = CrossAttention(graph, layer.below("cross_attn_token_to_image"), self.position, self.cells)
             placed = graph.add(tokens, self.tokens)
             attended = to_image.tokens_to_image(placed, image) if index else to_image.tokens_to_first(placed, first)
             tokens = norm(graph, graph.add(tokens, attended), layer, "norm2", TOKEN_EPSILON)
             hidden = graph.op("Relu", linear(graph, tokens, layer, "mlp.lin1"))
             tokens = graph.add(tokens, linear(graph, hidden, layer, "mlp.lin2"))
             tokens = norm(graph, tokens, layer, "norm3", TOKEN_EPSILON)
-            to_tokens = CrossAttention(graph, layer.below("cross_attn_image_to_token"), self.position)
+            to_tokens = CrossAttention(graph, layer.below("cross_attn_image_to_token"), self.position, self.cells)
             placed = graph.add(tokens, self.tokens)
             queries = None if index else first.queries
             change = to_tokens.image_to_tokens(image, placed, tokens, queries)
             image = norm(graph, graph.add(change, image), layer, "norm4", TOKEN_EPSILON)
-        final = CrossAttention(graph, self.weights.below("final_attn_token_to_image"), self.position)
+        final = CrossAttention(graph, self.weights.below("final_attn_token_to_image"), self.position, self.cells)
         attended = final.tokens_to_image(graph.add(tokens, self.tokens), image)
         return norm(graph, graph.add(tokens, attended), self.weights, "norm_final_attn", TOKEN_EPSILON), image
 

@@ -5,7 +5,7 @@ converting needs no more memory than the weights.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,10 @@ class Branch:
         self.nodes: list[NodeProto] = []
         self.outputs: list[ValueInfoProto] = []
 
+    def makes(self, value: str) -> bool:
+        """Whether one of the nodes makes it."""
+        return any(value in node.output for node in self.nodes)
+
 
 class Graph:
     """Collects the nodes, constants, inputs and outputs of one graph.
@@ -56,6 +60,7 @@ class Graph:
         self._inputs: list[ValueInfoProto] = []
         self._initializers: list[TensorProto] = []
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._weights: dict[str, str] = {}
         self._count = 0
 
     def input(self, name: str, dtype: type[np.generic], dims: Dims) -> str:
@@ -64,15 +69,23 @@ class Graph:
         return name
 
     def output(self, value: str, name: str, dtype: type[np.generic], dims: Dims) -> None:
-        """Names a value as an output of the graph, or of the branch being built."""
-        self._current.nodes.append(helper.make_node("Identity", [value], [name]))
-        self._current.outputs.append(_value_info(name, dtype, dims))
+        """Names a value as an output of the graph, or adds it to those of the branch being built."""
+        # A branch's outputs are told apart by their order. Under its own name a value is not copied.
+        if self._current is self._main or not self._current.makes(value):
+            self._current.nodes.append(helper.make_node("Identity", [value], [name]))
+            value = name
+        self._current.outputs.append(_value_info(value, dtype, dims))
 
     def weight(self, array: NDArray[np.generic], name: str) -> str:
-        """A float32 weight. A float16 array is stored as it is and cast when the model is loaded: half the file."""
+        """A float32 weight; asked for again by its name, the same value. A float16 array is stored as it is and cast
+        when the model is loaded: half the file."""
+        if name not in self._weights:
+            self._weights[name] = self._stored(array, name)
+        return self._weights[name]
+
+    def _stored(self, array: NDArray[np.generic], name: str) -> str:
         if array.dtype == np.float16:
-            # In the main graph, where it is folded: a branch would cast at every run.
-            with self._into(self._main):
+            with self.outside():
                 return self.op("Cast", self._initializer(array, f"{name}.fp16"), to=TensorProto.FLOAT)
         return self._initializer(array.astype(np.float32, copy=False), name)
 
@@ -149,6 +162,11 @@ class Graph:
         with self._into(Branch()) as branch:
             yield branch
 
+    def outside(self) -> AbstractContextManager[Branch]:
+        """Nodes added inside go to the main graph. ONNX Runtime computes what depends on constants alone when it loads
+        the model; in a branch it would do so at every run."""
+        return self._into(self._main)
+
     @contextmanager
     def _into(self, branch: Branch) -> Iterator[Branch]:
         outer, self._current = self._current, branch
@@ -177,24 +195,6 @@ class Graph:
                 self.output(self._initializer(empty, f"{name}_empty"), f"{name}_none", output.dtype, output.dims)
         for (name, output), value in zip(made.items(), self.choose(condition, some, none), strict=True):
             self.output(value, name, output.dtype, output.dims)
-
-    def for_each(self, count: str, body: Callable[[str], str], dtype: type[np.generic], dims: Dims) -> str:
-        """Runs `body` for 0 to `count` (int64 scalar) and stacks its results along a new first axis.
-
-        Args:
-            count: how often, also never.
-            body: takes the index, an int64 scalar; may use every value made before.
-            dtype, dims: of one result.
-        """
-        always = self.constant(True, np.bool_)
-        with self.branch() as side:
-            index, proceed = self._fresh("index"), self._fresh("proceed")
-            result = body(index)
-            self.output(proceed, self._fresh("proceeds"), np.bool_, [])
-            self.output(result, self._fresh("result"), dtype, dims)
-        inputs = [_value_info(index, np.int64, []), _value_info(proceed, np.bool_, [])]
-        graph = helper.make_graph(side.nodes, self._fresh("loop"), inputs, side.outputs)
-        return self.op("Loop", count, always, body=graph)
 
     def model(self) -> onnx.ModelProto:
         """The finished model."""

@@ -22,7 +22,7 @@ from conversion.graph import Graph
 from conversion.initializers import Embedded, External, InitializerStore
 from conversion.weights import Weights
 from segmentation.backends.onnx_files import (
-    FORMAT_VERSION,
+    FORMAT_VERSIONS,
     architecture_facts,
     data_path,
     make_pair_id,
@@ -71,7 +71,6 @@ def write_pair(
         finished = pair_paths(onnx_dir, spec.name, precision)
         encoder, decoder = pair_paths(workshop, spec.name, precision)
         facts = {
-            "format_version": FORMAT_VERSION,
             "model_type": spec.name,
             "source_sha256": source.sha256,
             "pair_id": make_pair_id(spec.name, source.sha256),
@@ -82,7 +81,7 @@ def write_pair(
             (decoder, "decoder", build_decoder, "fp32"),
             (encoder, "encoder", encode, precision),
         ):
-            metadata = {**facts, "kind": kind, "precision": precise}
+            metadata = {"format_version": FORMAT_VERSIONS[kind], **facts, "kind": kind, "precision": precise}
             _write(path, build, source.state, spec.architecture, metadata, largest_embedded)
         if findings := check(encoder, decoder):
             _add_metadata(encoder, findings)

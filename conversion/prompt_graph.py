@@ -1,7 +1,6 @@
 """SAM's prompt encoder as part of the decoder graph: `segment_anything.modeling.PromptEncoder`, channels last."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conversion.graph import Dims, Graph
 from conversion.layers import norm
@@ -18,9 +17,7 @@ def point_embeddings(graph: Graph, coords: str, labels: str, prompt: Weights, ar
     """
     unit = graph.mul(graph.add(coords, graph.constant(0.5)), graph.constant(1 / architecture.image_size))
     centred = graph.op("Sub", graph.mul(unit, graph.constant(2.0)), graph.constant(1.0))
-    gaussian = graph.weight(_gaussian(prompt).astype(np.float32), "positional_encoding")
-    angle = graph.mul(graph.matmul(centred, gaussian), graph.constant(2 * np.pi))
-    position = graph.concat(graph.op("Sin", angle), graph.op("Cos", angle), axis=-1)
+    position = _waves(graph, centred, prompt)
     kinds = [prompt[f"point_embeddings.{index}.weight"] for index in range(4)]
     # Label -1 takes the last row: the padding point has an embedding of its own and no position.
     table = graph.weight(np.concatenate([*kinds, prompt["not_a_point_embed.weight"]]), "point_embeddings")
@@ -58,14 +55,18 @@ def dense_embeddings(graph: Graph, mask: str, has_mask: str, prompt: Weights, ar
     return graph.choose(graph.op("Cast", count_given, to=9), some, none)[0]
 
 
-def dense_position(prompt: Weights, architecture: Architecture) -> NDArray[np.float64]:
-    """`PromptEncoder.get_dense_pe`, channels last: float64 [hw, C]."""
+def dense_position(graph: Graph, prompt: Weights, architecture: Architecture) -> str:
+    """`PromptEncoder.get_dense_pe`, channels last: [1, hw, C]. Made in the main graph, from constants alone."""
     side = architecture.embedding_side
-    centre = (np.arange(side) + 0.5) / side
+    centre = 2 * (np.arange(side) + 0.5) / side - 1
     columns, rows = np.meshgrid(centre, centre)
-    angle = 2 * np.pi * (2 * np.stack([columns, rows], axis=-1) - 1) @ _gaussian(prompt)
-    return np.concatenate([np.sin(angle), np.cos(angle)], axis=-1).reshape(side * side, -1)
+    grid = np.stack([columns, rows], axis=-1).reshape(1, side * side, 2).astype(np.float32)
+    with graph.outside():
+        return _waves(graph, graph.weight(grid, "image_grid"), prompt)
 
 
-def _gaussian(prompt: Weights) -> NDArray[np.float64]:
-    return prompt.exact("pe_layer.positional_encoding_gaussian_matrix")
+def _waves(graph: Graph, centred: str, prompt: Weights) -> str:
+    """`PositionEmbeddingRandom._pe_encoding` of points [..., 2] between -1 and 1."""
+    gaussian = graph.weight(prompt["pe_layer.positional_encoding_gaussian_matrix"], "positional_encoding")
+    angle = graph.mul(graph.matmul(centred, gaussian), graph.constant(2 * np.pi))
+    return graph.concat(graph.op("Sin", angle), graph.op("Cos", angle), axis=-1)

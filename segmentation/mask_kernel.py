@@ -1,4 +1,4 @@
-"""The compiled loops behind `measure_mask`: low-res logits to the runs of a mask, row of pixels by row of pixels.
+"""The compiled loops behind `measure_masks`: low-res logits to the runs of a mask, row of pixels by row of pixels.
 
 A row is written as one byte per pixel, where it differs from the row above a column of the mask begins or ends. Along a
 row the arithmetic is the same for all pixels, so the compiler makes vector instructions of it.
@@ -19,9 +19,12 @@ FIRST_INSIDE = 4
 WORD = 8
 """Pixels of a row that are compared at once."""
 
+PLACES = np.uint64(0x0001020304050607)
+"""Times 256 to the power n, its top byte is n."""
+
 
 @compiled
-def measure(
+def find_turns(
     logits: NDArray[np.float32],
     row_weights: NDArray[np.float32],
     row_bases: NDArray[np.int64],
@@ -29,23 +32,27 @@ def measure(
     column_weights: NDArray[np.float32],
     column_bases: NDArray[np.int64],
     column_starts: NDArray[np.int64],
-    corner: tuple[int, int],
-    frame_height: int,
     offset: np.float32,
-) -> tuple[Runs, int, int]:
-    """The runs of the mask, and its pixels above `offset` and above -`offset`.
+    band: int,
+    bands: int,
+) -> tuple[NDArray[np.int32], int, int]:
+    """Where a band of the mask's rows turns, for `to_runs`, and its pixels above `offset` and above -`offset`.
 
     Args:
         logits: float32 [S, S].
         row_weights, row_bases, row_starts: an `AxisTable`'s arrays, for the crop's rows; then those for its columns.
-        corner: (x, y) of the crop in the frame.
-        frame_height: of the picture.
         offset: of the stability score's thresholds.
+        band, bands: which band, of how many.
+
+    Returns:
+        turns: int32 [n, 2], (x, y) of the pixels that differ from the one above, as if nothing of the mask were above
+            the band and below it; ascending by y.
     """
     cells = _cells(logits, row_bases[-1] + 1, column_bases[-1] + 1, offset)
     top, bottom, first, last = _groups_not_outside(cells, row_bases, column_bases)
+    top, bottom = top + (bottom + 1 - top) * band // bands, top + (bottom + 1 - top) * (band + 1) // bands - 1
     if top > bottom:
-        return np.empty((0, 2), np.int64), 0, 0
+        return np.empty((0, 2), np.int32), 0, 0
     left, right = column_starts[first], column_starts[last + 1]
     inside = np.zeros(-(-right // WORD) * WORD, np.uint8)
     turned = np.zeros_like(inside)
@@ -85,11 +92,45 @@ def measure(
                     low += above_minus
                 # What is not mixed turns at the group's first row or not at all.
                 if codes[span] == MIXED or y == start:
-                    used = _find_turns(turned, words, x0, x1, y, turns, used)
+                    used = _note_turns(words, x0, x1, y, turns, used)
     _fill(inside, turned, np.uint8(0))
     turns = _with_room(turns, used + right)
-    used = _find_turns(turned, words, left, right, row_starts[bottom + 1], turns, used)
-    return _runs(turns[:used], right, corner, frame_height), high, low
+    used = _note_turns(words, left, right, row_starts[bottom + 1], turns, used)
+    return turns[:used], high, low
+
+
+@compiled
+def to_runs(turns: NDArray[np.int32], width: int, corner: tuple[int, int], frame_height: int) -> Runs:
+    """The runs between the turns of each column; one that begins where the last ended goes on with it.
+
+    Args:
+        turns: (x, y), ascending by y; an even number in each column, the first one inwards. Those of several bands
+            follow each other.
+        width: of the crop.
+        corner: (x, y) of the crop in the frame.
+        frame_height: of the picture.
+    """
+    ends = np.zeros(width + 1, np.int64)
+    for turn in range(len(turns)):
+        ends[turns[turn, 0] + 1] += 1
+    for x in range(width):
+        ends[x + 1] += ends[x]
+    positions = np.empty(len(turns), np.int64)
+    for turn in range(len(turns)):
+        x = turns[turn, 0]
+        positions[ends[x]] = (corner[0] + x) * frame_height + corner[1] + turns[turn, 1]
+        ends[x] += 1
+    runs = np.empty((len(turns) // 2, 2), np.int64)
+    used = 0
+    for pair in range(len(turns) // 2):
+        start, stop = positions[2 * pair], positions[2 * pair + 1]
+        if used > 0 and runs[used - 1, 1] == start:
+            runs[used - 1, 1] = stop
+        else:
+            runs[used, 0] = start
+            runs[used, 1] = stop
+            used += 1
+    return runs[:used].copy()
 
 
 @compiled
@@ -215,27 +256,22 @@ def _fill(inside: NDArray[np.uint8], turned: NDArray[np.uint8], value: np.uint8)
 
 
 @compiled
-def _find_turns(
-    turned: NDArray[np.uint8],
-    words: NDArray[np.uint64],
-    begin: int,
-    end: int,
-    y: int,
-    turns: NDArray[np.int32],
-    used: int,
-) -> int:
+def _note_turns(words: NDArray[np.uint64], begin: int, end: int, y: int, turns: NDArray[np.int32], used: int) -> int:
     """Writes an (x, y) for each pixel that turned, and clears them; returns how many turns there are then.
 
-    words: the same bytes, WORD at a time. What turned beside the part, in the same word, is written too.
+    words: WORD pixels each, one byte a pixel: 1 where it turned. What turned beside the part, in the same word, is
+        written too.
     """
     for word in range(np.uint64(begin // WORD), np.uint64(-(-end // WORD))):
-        if words[word] != 0:
-            for x in range(word * np.uint64(WORD), (word + np.uint64(1)) * np.uint64(WORD)):
-                if turned[x] != 0:
-                    turns[used, 0] = x
-                    turns[used, 1] = y
-                    used += 1
-            words[word] = 0
+        left = words[word]
+        while left != 0:
+            # Of the lowest byte that is 1, alone: its place, by a product that carries it to the top byte.
+            place = ((left & (~left + np.uint64(1))) * PLACES) >> np.uint64(56)
+            turns[used, 0] = word * np.uint64(WORD) + place
+            turns[used, 1] = y
+            used += 1
+            left &= left - np.uint64(1)
+        words[word] = 0
     return used
 
 
@@ -247,32 +283,3 @@ def _with_room(turns: NDArray[np.int32], wanted: int) -> NDArray[np.int32]:
     grown = np.empty((2 * wanted, 2), np.int32)
     grown[: len(turns)] = turns
     return grown
-
-
-@compiled
-def _runs(turns: NDArray[np.int32], width: int, corner: tuple[int, int], frame_height: int) -> Runs:
-    """The runs between the turns of each column; one that begins where the last ended goes on with it.
-
-    turns: (x, y), ascending by y; an even number in each column, the first one inwards.
-    """
-    ends = np.zeros(width + 1, np.int64)
-    for turn in range(len(turns)):
-        ends[turns[turn, 0] + 1] += 1
-    for x in range(width):
-        ends[x + 1] += ends[x]
-    positions = np.empty(len(turns), np.int64)
-    for turn in range(len(turns)):
-        x = turns[turn, 0]
-        positions[ends[x]] = (corner[0] + x) * frame_height + corner[1] + turns[turn, 1]
-        ends[x] += 1
-    runs = np.empty((len(turns) // 2, 2), np.int64)
-    used = 0
-    for pair in range(len(turns) // 2):
-        start, stop = positions[2 * pair], positions[2 * pair + 1]
-        if used > 0 and runs[used - 1, 1] == start:
-            runs[used - 1, 1] = stop
-        else:
-            runs[used, 0] = start
-            runs[used, 1] = stop
-            used += 1
-    return runs[:used].copy()

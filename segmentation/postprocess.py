@@ -6,18 +6,18 @@ is each pixel that they reach; only the pixels between, along the contour, are c
 A NaN logit counts as background.
 """
 
-from collections.abc import Iterable
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.mask_kernel import measure
+from segmentation.mask_kernel import find_turns, to_runs
 from segmentation.rle import Runs, runs_area, runs_box
 from segmentation.types import CropBox, Size
 from segmentation.upscale import UpscaleTable
+from segmentation.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,13 @@ class MeasuredMask:
     stability_score: float
 
 
+Turns = tuple[NDArray[np.int32], int, int]
+"""What `find_turns` gives for a band of a mask."""
+
+FEW = 3
+BANDS = 2
+"""Of `FEW` masks each is measured in bands, so that no thread waits for another's last mask."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -51,7 +58,34 @@ def measure_mask(
         size: of the picture; the mask is empty outside the crop.
         stability_offset: of the two thresholds of the stability score, at least 0.
     """
-    runs, high, low = measure(
+    return _measured([_turns(logits, table, stability_offset)], crop_box, size)
+
+
+def measure_masks(
+    logits: NDArray[np.float32],
+    table: UpscaleTable,
+    crop_box: CropBox,
+    size: Size,
+    stability_offset: float,
+    workers: Workers,
+) -> list[MeasuredMask]:
+    """`measure_mask` of several masks, float32 [K, S, S], shared out over the workers."""
+    if len(logits) > FEW:
+        one = partial(measure_mask, table=table, crop_box=crop_box, size=size, stability_offset=stability_offset)
+        return workers.map(one, list(logits))
+    bands = min(BANDS, workers.threads)
+
+    def turns_of(part: tuple[NDArray[np.float32], int]) -> Turns:
+        return _turns(part[0], table, stability_offset, part[1], bands)
+
+    turns = workers.map(turns_of, [(mask, band) for mask in logits for band in range(bands)])
+    return [_measured(turns[first : first + bands], crop_box, size) for first in range(0, len(turns), bands)]
+
+
+def _turns(
+    logits: NDArray[np.float32], table: UpscaleTable, stability_offset: float, band: int = 0, bands: int = 1
+) -> Turns:
+    return find_turns(
         np.require(logits, np.float32, ["C", "W"]),
         table.rows.weights,
         table.rows.bases,
@@ -59,26 +93,20 @@ def measure_mask(
         table.columns.weights,
         table.columns.bases,
         table.columns.starts,
-        (crop_box[0], crop_box[1]),
-        size[0],
         np.float32(min(stability_offset, _LARGEST)),
+        band,
+        bands,
     )
+
+
+def _measured(bands: Sequence[Turns], crop_box: CropBox, size: Size) -> MeasuredMask:
+    """The mask of all its bands, from the top."""
+    turns = np.concatenate([turns for turns, _, _ in bands])
+    high, low = (sum(band[position] for band in bands) for position in (1, 2))
+    x0, y0, x1, _ = crop_box
+    runs = to_runs(turns, x1 - x0, (x0, y0), size[0])
     # float32, as torch divides: the score is compared with a threshold.
     stability = float(np.float32(high) / np.float32(low)) if low else 0.0
     if not len(runs):
-        x0, y0 = crop_box[:2]
         return MeasuredMask(runs, (x0, y0, x0, y0), 0, stability)
     return MeasuredMask(runs, runs_box(runs, size), runs_area(runs), stability)
-
-
-def measure_masks(
-    logits: Iterable[NDArray[np.float32]],
-    table: UpscaleTable,
-    crop_box: CropBox,
-    size: Size,
-    stability_offset: float,
-    workers: Executor,
-) -> list[MeasuredMask]:
-    """`measure_mask` of several masks, shared out over the workers."""
-    one = partial(measure_mask, table=table, crop_box=crop_box, size=size, stability_offset=stability_offset)
-    return list(workers.map(one, logits))

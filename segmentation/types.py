@@ -51,6 +51,11 @@ class PromptTokens:
     def __len__(self) -> int:
         return len(self.coords)
 
+    def take(self, part: slice) -> "PromptTokens":
+        """The prompts at these positions."""
+        masks = None if self.mask_input is None else self.mask_input[part]
+        return PromptTokens(self.coords[part], self.labels[part], masks)
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedMasks:

@@ -4,7 +4,6 @@ Opens files that `onnx_files` found whole; does not verify them again.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +12,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from segmentation.backends.onnx_session import check_finite, open_session, runtime_info
+from segmentation.backends.onnx_upscale import Strip, cut, to_pixel_order
 from segmentation.backends.protocol import PreparedImage
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
+from segmentation.workers import Workers
 
 IMAGE_TOKENS_PER_RUN = 8192
 """Image tokens (1 KB each) of all prompts in one decoder run on a CPU: more fall out of the cache. With 4096 tokens a
@@ -25,13 +26,14 @@ prompt, runs of 2 were measured 10 % faster than runs of 8, and 20 % where no ma
 _IMAGE_PARTS = ("image_tokens", "image_keys", "image_values", "image_queries")
 _MULTIMASK_IDS = np.array([1, 2, 3], np.int64)
 _SINGLE_MASK_ID = np.array([0], np.int64)
+_ALONE = Workers(1)
 
 
 class OnnxDecoder:
     """The prompt encoder and mask decoder on ONNX Runtime; arguments and errors as `OnnxEncoder`.
 
     On a CPU several prompts are spread over the threads, each thread with its own; only a single prompt is computed by
-    all threads together, which have to wait for each other at every operator.
+    all threads together, which have to wait for each other at every operator, up to its mask head.
     """
 
     def __init__(self, path: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1) -> None:
@@ -40,7 +42,7 @@ class OnnxDecoder:
         self.runtime = runtime_info(self._session, "fp32")
         self._threads = threads if self.runtime.device == "cpu" else 1
         self._serial = open_session(path, device, 1) if self._threads > 1 else self._session
-        self.workers: Executor = ThreadPoolExecutor(self._threads, thread_name_prefix="sam-decoder")
+        self.workers = Workers(self._threads)
         self._prompts_per_run = max(1, IMAGE_TOKENS_PER_RUN // architecture.embedding_side**2)
         self._unasked = {value.name: _nothing(value) for value in self._session.get_inputs()}
 
@@ -60,36 +62,66 @@ class OnnxDecoder:
     ) -> DecodedMasks:
         """Masks of a batch of prompts, as `DecoderBackend.decode` describes."""
         mask_ids = _MULTIMASK_IDS if multimask else _SINGLE_MASK_ID
-        shared: dict[str, NDArray[np.generic]] = {"mask_ids": mask_ids, "min_iou": np.asarray(min_iou, np.float32)}
         largest = len(tokens) if self.runtime.device == "cuda" else self._prompts_per_run
         parts = _parts(len(tokens), largest, self._threads)
-        session = self._session if len(parts) == 1 else self._serial
+        if len(parts) == 1:
+            return self._run(self._session, image, tokens, mask_ids, min_iou, self.workers)
 
         def run(part: slice) -> DecodedMasks:
-            prompts: dict[str, NDArray[np.generic]] = {
-                "point_coords": tokens.coords[part],
-                "point_labels": tokens.labels[part],
-            }
-            work = image.work
-            if tokens.mask_input is not None:
-                masks = tokens.mask_input[part, None]
-                work = self._prepare(session, image.embedding, masks, np.ones(len(masks), np.bool_))
-            iou, index, logits = self._ask(
-                session, ("iou_predictions", "mask_index", "low_res_logits"), {**shared, **prompts, **work}
-            )
-            check_finite(iou, "a predicted IoU")
-            check_finite(logits, "a mask's logits")
-            return DecodedMasks(iou, index + np.array([part.start, 0]), logits)
+            done = self._run(self._serial, image, tokens.take(part), mask_ids, min_iou, _ALONE)
+            return DecodedMasks(done.predicted_iou, done.index + np.array([part.start, 0]), done.logits)
 
-        if len(parts) == 1:
-            return run(parts[0])
-        runs = list(self.workers.map(run, parts))
+        runs = self.workers.map(run, parts)
         side = self.architecture.low_res_side
         return DecodedMasks(
             np.concatenate([np.zeros((0, len(mask_ids)), np.float32), *(done.predicted_iou for done in runs)]),
             np.concatenate([np.zeros((0, 2), np.int64), *(done.index for done in runs)]),
             np.concatenate([np.zeros((0, side, side), np.float32), *(done.logits for done in runs)]),
         )
+
+    def _run(
+        self,
+        session: onnxruntime.InferenceSession,
+        image: PreparedImage,
+        tokens: PromptTokens,
+        mask_ids: NDArray[np.int64],
+        min_iou: float,
+        workers: Workers,
+    ) -> DecodedMasks:
+        """The masks of prompts that are decoded together; strips of their mask heads are shared out over workers."""
+        work = image.work
+        if tokens.mask_input is not None:
+            masks = tokens.mask_input[:, None]
+            work = self._prepare(session, image.embedding, masks, np.ones(len(masks), np.bool_))
+        prompts: dict[str, NDArray[np.generic]] = {
+            "point_coords": tokens.coords,
+            "point_labels": tokens.labels,
+            "mask_ids": mask_ids,
+        }
+        iou, mask_weights, mask_tokens = self._ask(
+            session, ("iou_predictions", "mask_weights", "mask_tokens"), {**prompts, **work}
+        )
+        check_finite(iou, "a predicted IoU")
+        passing = iou > np.float32(min_iou)
+        side, low_res = self.architecture.embedding_side, self.architecture.low_res_side
+        logits = np.empty((np.count_nonzero(passing), low_res, low_res), np.float32)
+
+        def upscale(strip: Strip) -> None:
+            of_tokens = self._upscale(
+                mask_tokens[strip.prompt, strip.first : strip.stop], mask_weights[strip.prompt, passing[strip.prompt]]
+            )
+            to_pixel_order(of_tokens, side, strip.first, logits[strip.kept])
+
+        workers.map(upscale, cut(passing, side, workers.threads))
+        return DecodedMasks(iou, np.argwhere(passing), logits)
+
+    def _upscale(self, mask_tokens: NDArray[np.float32], mask_weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits [k, n, 16] of the pixels of image tokens [n, C] in masks of one prompt with weights [k, C / 8]."""
+        given = {"upscale_tokens": mask_tokens[None], "upscale_weights": mask_weights[None]}
+        (of_prompts,) = self._ask(self._serial, ("token_logits",), given)
+        check_finite(of_prompts, "a mask's logits")
+        logits: NDArray[np.float32] = of_prompts[0]
+        return logits
 
     def _prepare(
         self,
@@ -108,7 +140,7 @@ class OnnxDecoder:
         outputs: Sequence[str],
         inputs: Mapping[str, NDArray[np.generic]],
     ) -> list[NDArray[np.float32]]:
-        """Outputs of one part of the graph; the other part gets nothing, and does nothing."""
+        """Outputs of one part of the graph; the other parts get nothing, and do nothing."""
         answer: list[NDArray[np.float32]] = session.run(outputs, {**self._unasked, **inputs})
         return answer
 

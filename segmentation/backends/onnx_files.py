@@ -16,8 +16,8 @@ from segmentation.checkpoints import sha256_file
 from segmentation.errors import ModelFileError
 from segmentation.models import ModelSpec
 
-FORMAT_VERSION = "2"
-"""Of our graphs and their metadata; a change that an older or newer server can't run raises it."""
+FORMAT_VERSIONS = {"encoder": "2", "decoder": "3"}
+"""Of our graphs and their metadata, by kind; a change that an older or newer server can't run raises one."""
 
 SEAL = "content_sha256"
 """Key of the last metadata entry."""
@@ -64,7 +64,8 @@ def data_path(model: Path) -> Path:
 
 def make_pair_id(model_type: str, source_sha256: str) -> str:
     """The same for the same checkpoint, so that a precision can be added to a pair later."""
-    return hashlib.sha256(f"{FORMAT_VERSION}/{model_type}/{source_sha256}".encode()).hexdigest()[:16]
+    # "2" is in all ids given so far.
+    return hashlib.sha256(f"2/{model_type}/{source_sha256}".encode()).hexdigest()[:16]
 
 
 def architecture_facts(spec: ModelSpec) -> dict[str, str]:
@@ -110,9 +111,10 @@ def verify_part(path: Path, spec: ModelSpec, precision: str, pair_id: str) -> No
 def _verified_part(path: Path, spec: ModelSpec, precision: str) -> dict[str, str]:
     found = _verified(path)
     is_decoder = path == pair_paths(path.parent, spec.name, precision)[1]
+    kind = "decoder" if is_decoder else "encoder"
     wanted = {
-        "format_version": FORMAT_VERSION,
-        "kind": "decoder" if is_decoder else "encoder",
+        "kind": kind,
+        "format_version": FORMAT_VERSIONS[kind],
         "model_type": spec.name,
         "precision": "fp32" if is_decoder else precision,
         **architecture_facts(spec),

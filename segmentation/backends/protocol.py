@@ -5,7 +5,6 @@ threads.
 """
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
+from segmentation.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class DecoderBackend(Protocol):
 
     architecture: Architecture
     runtime: RuntimeInfo
-    workers: Executor
+    workers: Workers
 
     def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:
         """Everything that does not depend on prompts.

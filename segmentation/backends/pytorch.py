@@ -4,7 +4,6 @@ The reference that the ONNX backend is held to, and what runs without a conversi
 `relative_attention`, `sam_module` and `weights` import torch.
 """
 
-from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from segmentation.backends.weights import load_into, load_state_dict
 from segmentation.errors import ConfigurationError, NumericalError
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
+from segmentation.workers import Workers
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -98,7 +98,7 @@ class PyTorchDecoder:
         load_into(self._prompt_encoder, state, prefix="prompt_encoder.", source=str(checkpoint))
         self._mask_decoder = build_mask_decoder(architecture).to(device).eval()
         load_into(self._mask_decoder, state, prefix="mask_decoder.", source=str(checkpoint))
-        self.workers: Executor = ThreadPoolExecutor(threads, thread_name_prefix="sam-decoder")
+        self.workers = Workers(threads)
         self._position = self._prompt_encoder.get_dense_pe().detach()
 
     def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:

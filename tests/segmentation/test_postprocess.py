@@ -7,11 +7,12 @@ from oracle import TINY
 from segment_anything.modeling import Sam
 from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_score
 
-from segmentation.postprocess import measure_mask
+from segmentation.postprocess import measure_mask, measure_masks
 from segmentation.rle import decode, from_runs
 from segmentation.transforms import input_size
 from segmentation.types import Size
 from segmentation.upscale import upscale_table
+from segmentation.workers import Workers
 
 SIZES = [(64, 64), (300, 421), (421, 300), (37, 1000), (1000, 37), (1, 1), (5, 3), (1, 400), (128, 128), (129, 127)]
 
@@ -144,3 +145,19 @@ def test_read_only_and_strided_logits_are_taken() -> None:
     strided = np.repeat(logits, 2, axis=1)[:, ::2]
     for variant in (frozen, strided, np.asfortranarray(logits)):
         np.testing.assert_array_equal(measure(variant, (50, 60), 128)[0].runs, expected.runs)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_masks_together_are_those_alone(count: int, threads: int) -> None:
+    """Few masks are measured in bands."""
+    rng = np.random.default_rng(5)
+    logits = np.stack([make(rng, 128) for make in (smooth, noise, smooth, noise)][:count])
+    logits[0] = np.where(np.arange(128)[:, None] < 60, -3, logits[0])  # nothing in the upper band
+    size = (203, 611)
+    table = upscale_table(size, 512, 128)
+    box = (0, 0, size[1], size[0])
+    for logit, mask in zip(logits, measure_masks(logits, table, box, size, 0.7, Workers(threads)), strict=True):
+        alone = measure_mask(logit, table, box, size, 0.7)
+        np.testing.assert_array_equal(mask.runs, alone.runs)
+        assert (mask.box, mask.area, mask.stability_score) == (alone.box, alone.area, alone.stability_score)

@@ -1,13 +1,12 @@
 """A decoder without a network: a bump of logits around each point, any model size, every score 0.9."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.backends.protocol import PreparedImage, RuntimeInfo
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
+from segmentation.workers import Workers
 
 RADII = (0.25, 0.1, 0.05)
 """Of the three masks, in fractions of the input."""
@@ -19,7 +18,7 @@ class BumpDecoder:
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
         self.runtime = RuntimeInfo(backend="onnx", device="cpu", providers=(), precision="fp32")
-        self.workers = ThreadPoolExecutor(1)
+        self.workers = Workers(1)
 
     def prepare(self, embedding: NDArray[np.float32]) -> PreparedImage:
         return PreparedImage(embedding, {})

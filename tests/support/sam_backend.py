@@ -1,7 +1,5 @@
 """Both backends by the modules of `segment_anything` itself: small, slow, and right by definition."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +9,7 @@ from segmentation.backends.protocol import PreparedImage, RuntimeInfo
 from segmentation.errors import NumericalError
 from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
+from segmentation.workers import Workers
 
 RUNTIME = RuntimeInfo(backend="pytorch", device="cpu", providers=(), precision="fp32")
 
@@ -42,7 +41,7 @@ class SamDecoder:
 
     def __init__(self, sam: Sam, architecture: Architecture) -> None:
         self.architecture = architecture
-        self.workers = ThreadPoolExecutor(1)
+        self.workers = Workers(1)
         self.runtime = RUNTIME
         self._sam = sam
 

@@ -146,10 +146,10 @@ def test_a_file_of_another_architecture(copy: Path) -> None:
     assert "its image_size is 128, not 256" in refusal(copy, wide)
 
 
-@pytest.mark.parametrize("version", ["1", "3"])
-def test_a_file_of_another_format(copy: Path, version: str) -> None:
-    reseal(copy / "sam_tiny_encoder.onnx", format_version=version)
-    assert f"its format_version is {version}, not 2" in refusal(copy)
+@pytest.mark.parametrize(("part", "version", "wanted"), [("encoder", "1", 2), ("encoder", "3", 2), ("decoder", "2", 3)])
+def test_a_file_of_another_format(copy: Path, part: str, version: str, wanted: int) -> None:
+    reseal(copy / f"sam_tiny_{part}.onnx", format_version=version)
+    assert f"its format_version is {version}, not {wanted}" in refusal(copy)
 
 
 def test_a_precision_that_the_name_does_not_say(copy: Path) -> None:
