@@ -25,7 +25,8 @@ from pathlib import Path
 
 from benchmarks.automatic_bench import PASSING, STABILITY, Bench
 from benchmarks.automatic_contenders import Outcome
-from benchmarks.automatic_replicas import interactive, two_workers
+from benchmarks.automatic_replicas import two_workers
+from benchmarks.interactive import interactive, interactive_1024
 from benchmarks.pictures import SOURCES, picture
 from benchmarks.report import finish, gemm_peak, machine
 from segmentation.automatic import AutomaticParameters
@@ -187,6 +188,7 @@ def benchmark(options: argparse.Namespace, spec: ModelSpec, folder: Path) -> Non
             name: bench.contender(name, image, bench.everything).run().seconds for name in ("reference", "ours")
         },
         "interactive_s": interactive(bench, 2 * options.rounds + 1),
+        "interactive_1024_s": interactive_1024(bench, 2 * options.rounds + 1),
         "two_workers_s": two_workers(bench, options.rounds),
         "peak_bytes": {name: peak_memory(arguments, name, threshold) for name in CONTENDERS},
         "seconds": round(time.perf_counter() - started),

@@ -1,13 +1,10 @@
-"""One point on a held embedding, and one grid on one worker process or two: what a replica does."""
+"""One grid on one worker process or two: what grid replicas do."""
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import torch
-from segment_anything import SamPredictor
-from segment_anything.utils.amg import coco_encode_rle, mask_to_rle_pytorch
 
 from benchmarks.automatic_bench import Bench
 from benchmarks.pictures import picture
@@ -15,45 +12,8 @@ from benchmarks.report import interleaved
 from segmentation.automatic import AutomaticParameters, decode_points, plan_crops
 from segmentation.backends.onnx import OnnxDecoder
 from segmentation.models import ModelSpec
-from segmentation.predict import segment
-from segmentation.types import Prompt, Size
+from segmentation.types import Size
 from segmentation.warmup import warm_up
-
-
-def interactive(bench: Bench, rounds: int) -> dict[str, float]:
-    """Median seconds of one point on a held embedding, to three masks in RLE, over nine points spread over the picture:
-    on coins, whose masks are small, and on the background, whose masks are large.
-
-    `ours_first` is the first click on a picture in a decoder replica; `ours` any later one, when the replica holds what
-    it prepared of the picture.
-    """
-    image = picture("coins")
-    size = (image.shape[0], image.shape[1])
-    predictor = SamPredictor(bench.sam)
-    predictor.set_image(image)
-    embedding = bench.embedding(image)
-    prepared = bench.decoder.prepare(embedding)
-    grid = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshape(-1, 1, 2)
-    points = (grid * (size[1], size[0])).astype(np.float32)
-
-    def reference() -> None:
-        for point in points:
-            masks, _, _ = predictor.predict(point, np.array([1]))
-            for rle in mask_to_rle_pytorch(torch.as_tensor(masks)):
-                coco_encode_rle(rle)
-
-    def ours() -> None:
-        for point in points:
-            segment(bench.decoder, prepared, size, [Prompt(points=point, labels=np.array([1]))])
-
-    def ours_first() -> None:
-        for point in points:
-            image = bench.decoder.prepare(embedding)
-            segment(bench.decoder, image, size, [Prompt(points=point, labels=np.array([1]))])
-
-    medians = interleaved({"reference": reference, "ours": ours, "ours_first": ours_first}, rounds)
-    return {name: round(value / len(points), 5) for name, value in medians.items()}
-
 
 _worker: tuple[OnnxDecoder, np.ndarray] | None = None
 
