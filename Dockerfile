@@ -39,6 +39,8 @@ COPY model/ model/
 COPY --chown=sam:sam model/sam_demo.pth /models/
 COPY --chown=sam:sam model/onnx/ /models/onnx/
 ENV PYTHONPATH=/app SAM_MODEL_DIR=/models SAM_ONNX_DIR=/models/onnx NUMBA_CACHE_DIR=/home/sam/.cache/numba
+# What stands before Serve's own HTTP: deployments/door.py.
+ENV RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.door.open_door
 USER sam
 VOLUME /models
 # 8265 is Ray's dashboard, 8080 its metrics on Kubernetes.

@@ -7,6 +7,9 @@ comma := ,
 # What a server needs: ONNX Runtime for the CPU or the GPU, and torch unless the model is `demo`, which comes converted.
 EXTRAS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)$(if $(filter demo,$(SAM_MODEL_TYPE)),,$(comma)pytorch)
 
+# What stands before Serve's own HTTP: deployments/door.py. Empty leaves it out.
+export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH ?= deployments.door.open_door
+
 .PHONY: help serve preflight install test fuzz soak lint types lock
 
 help:  ## list the commands

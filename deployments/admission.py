@@ -33,7 +33,7 @@ class Admission:
             Overloaded: none is free, or the caller's key has all of its own.
         """
         if self.taken >= self.places:
-            raise Overloaded(f"{self.places} requests are under way already; try again")
+            raise no_place(self.places)
         if caller != ANYBODY and 0 < self.places_per_key <= self._taken[caller]:
             raise Overloaded(f"{self.places_per_key} requests of this API key are under way already; try again")
         self._taken[caller] += 1
@@ -41,3 +41,8 @@ class Admission:
             yield
         finally:
             self._taken[caller] -= 1
+
+
+def no_place(places: int) -> Overloaded:
+    """The refusal of a request that finds all places taken."""
+    return Overloaded(f"{places} requests are under way already; try again")

@@ -13,6 +13,7 @@ from ray.serve import Application, Deployment
 from ray.serve.config import BackpressureConfig, RequestRouterConfig
 
 from deployments.blobs import open_blobs
+from deployments.door import OPENER, VARIABLE
 from deployments.embedding_store import EmbeddingStore
 from deployments.errors import Overloaded
 from deployments.image_encoder import MB, ImageEncoder
@@ -66,6 +67,8 @@ def build(args: AppArgs) -> Application:
         logger.info("setting %s", line)
     for line in (*resolved.warnings, *plan.findings):
         logger.warning("%s", line)
+    if os.environ.get(VARIABLE) != OPENER:
+        logger.warning("far over capacity requests are turned away slowly: %s is not %s", VARIABLE, OPENER)
     settings = resolved.settings
     sizing = size_graph(settings, cluster)
     logger.info("%s on %s, %s; %s", plan.spec.name, plan.backend, plan.precision, sizing)

@@ -11,15 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.admission import Admission
 from deployments.byte_budget import ByteBudget
 from deployments.callers import ANYBODY, Keyring
-from deployments.headers import DOCS, is_under, path_of
+from deployments.headers import DOCS, is_under, needs_place, path_of
 from deployments.problems import INTERNAL, Problem, problem_of
 from deployments.reports import Admitted, Refused, Report, unreported
 
 OPEN = ("/health", "/openapi.json", DOCS)
 """Paths, and what is under them, that need no API key: load balancers have none, and people read before they ask."""
-
-ADMITTED = ("/segment", "/embeddings")
-"""Paths, and what is under them, that need a place; `/health` and the like always get in."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +68,7 @@ class Edge:
         is_open = any(is_under(path, open_path) for open_path in OPEN)
         caller = ANYBODY if is_open else self._keyring.caller(Headers(scope=scope))
         scope["state"]["caller"] = caller
-        if any(is_under(path, admitted) for admitted in ADMITTED):
+        if needs_place(path):
             try:
                 with self._admission.place(caller), self._body_budget.share() as share:
                     self._report_places()

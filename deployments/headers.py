@@ -9,6 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 DOCS = "/docs"
 """The page for people, and what is under it."""
 
+ADMITTED = ("/segment", "/embeddings")
+"""Paths, and what is under them, that need a place; `/health` and the like always get in."""
+
+REQUEST_ID = "X-Request-ID"
+PLACES = "Sam-Places"
+"""How many requests may be under way at once: told to the door (`deployments.door`), which keeps it to itself."""
+
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -21,18 +28,23 @@ _SAFETY = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+API_HEADERS = {**_SAFETY, "Content-Security-Policy": API_POLICY, "Cache-Control": "no-store"}
+"""What an answer for programs carries, unless it says otherwise itself."""
+
+_HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class AnswerHeaders:
     """The outermost ASGI middleware. Puts `request_id` into the request's state.
 
     Args:
+        places: how many requests may be under way at once on the paths that need a place.
         tells_id: add `X-Request-ID` to answers; not behind Serve's proxy, which adds it to every answer itself.
     """
 
-    def __init__(self, app: ASGIApp, *, tells_id: bool = True) -> None:
+    def __init__(self, app: ASGIApp, *, places: int, tells_id: bool = True) -> None:
         self._app = app
+        self._places = str(places)
         self._tells_id = tells_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,13 +53,17 @@ class AnswerHeaders:
             return
         request_id = request_id_of(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = request_id
-        policy = DOCS_POLICY if is_under(path_of(scope), DOCS) else API_POLICY
+        path = path_of(scope)
+        policy = DOCS_POLICY if is_under(path, DOCS) else API_POLICY
+        tells_places = needs_place(path)
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if self._tells_id:
-                    headers["X-Request-ID"] = request_id
+                    headers[REQUEST_ID] = request_id
+                if tells_places:
+                    headers[PLACES] = self._places
                 headers["Content-Security-Policy"] = policy
                 headers.update(_SAFETY)
                 headers.setdefault("Cache-Control", "no-store")
@@ -59,7 +75,7 @@ class AnswerHeaders:
 def request_id_of(headers: Headers) -> str:
     """The caller's id if it is harmless, or a new one."""
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _HARMLESS_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def path_of(scope: Scope) -> str:
@@ -71,3 +87,8 @@ def path_of(scope: Scope) -> str:
 def is_under(path: str, parent: str) -> bool:
     """Whether the path is the parent or one below it."""
     return path == parent or path.startswith(f"{parent}/")
+
+
+def needs_place(path: str) -> bool:
+    """Whether a request for the path counts against `SAM_MAX_QUEUE`."""
+    return any(is_under(path, admitted) for admitted in ADMITTED)

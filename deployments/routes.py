@@ -117,7 +117,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
         app.add_middleware(TracedRequests, tracer=tracer)
     app.add_middleware(Compression)
     add_cors(app, service.config.settings.cors_origins)
-    app.add_middleware(AnswerHeaders, tells_id=tells_id)
+    app.add_middleware(AnswerHeaders, places=service.admission.places, tells_id=tells_id)
     return app
 
 

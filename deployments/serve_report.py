@@ -123,8 +123,8 @@ class ServeReport:
             self._counts[name, frozenset((tags or {}).items())] += value
 
 
-def open_report(model: str) -> Report:
-    """The report of this process, which is flushed as long as the process lives."""
+def open_report(model: str = "") -> Report:
+    """The report of this process, which is flushed as long as the process lives; `model` where it runs one."""
     report = ServeReport(model)
 
     def keep_flushing() -> None:

@@ -9,6 +9,7 @@ import yaml
 from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
 from ray.serve.schema import ServeDeploySchema
 
+from deployments.door import OPENER, VARIABLE
 from segmentation.models import PROJECT_ROOT
 from segmentation.settings import resolve
 
@@ -98,3 +99,11 @@ def test_the_image_does_not_run_as_root() -> None:
     text = (PROJECT_ROOT / "Dockerfile").read_text()
     server = text[text.index("AS server") :]
     assert re.findall(r"^USER (\S+)$", server, re.MULTILINE) == ["sam"]
+
+
+@pytest.mark.parametrize(
+    ("document", "sets"),
+    [("Makefile", "export {} ?= {}"), ("Dockerfile", "ENV {}={}"), ("README.md", "`{}={}`")],
+)
+def test_what_starts_a_server_opens_its_door(document: str, sets: str) -> None:
+    assert sets.format(VARIABLE, OPENER) in (PROJECT_ROOT / document).read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from ray.serve import Application, Deployment
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.app import AppArgs, build
+from deployments.door import OPENER, VARIABLE
 from segmentation.errors import ConfigurationError
 from segmentation.models import PROJECT_ROOT
 
@@ -63,6 +64,15 @@ def test_the_graph_has_the_names_of_the_design_and_fits_this_machine(model_dir: 
         assert options.get("num_gpus", 0) == 0
         assert "runtime_env" not in options
         assert deployment.max_ongoing_requests >= 32
+
+
+@pytest.mark.parametrize(("value", "says"), [(OPENER, False), ("", True), ("somebody.elses", True)])
+def test_a_server_without_its_door_says_what_is_missing(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str, says: bool
+) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+    build(args(model_dir))
+    assert any(f"{VARIABLE} is not {OPENER}" in record.getMessage() for record in caplog.records) is says
 
 
 def test_settings_size_the_graph(model_dir: Path) -> None:

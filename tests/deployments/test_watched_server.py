@@ -2,20 +2,25 @@
 
 import json
 import shutil
+import socket
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dashboard import ALERTS, panel_series, series_in
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from real_server import RealServer, serving
+from waiting import wait_until
 
 from segmentation.models import PROJECT_ROOT
+from segmentation.settings import Settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -72,8 +77,12 @@ def test_every_panel_and_alert_has_its_series(server: RealServer, ray_folder: Pa
 
 def reported(ray_folder: Path) -> set[str]:
     """The series that Prometheus would find, by Ray's own list of where to look."""
+    return {sample.name for sample in samples(ray_folder)}
+
+
+def samples(ray_folder: Path) -> Iterator[Sample]:
+    """What Prometheus would read now."""
     (nodes,) = json.loads((ray_folder / "ray" / "prom_metrics_service_discovery.json").read_text())
-    found = set()
     for target in nodes["targets"]:
         try:
             with urllib.request.urlopen(f"http://{target}/metrics", timeout=30) as answer:
@@ -81,8 +90,7 @@ def reported(ray_folder: Path) -> set[str]:
         except urllib.error.URLError:  # listed before it listens
             continue
         for family in text_string_to_metric_families(text):
-            found |= {sample.name for sample in family.samples}
-    return found
+            yield from family.samples
 
 
 def test_one_id_finds_a_request_in_the_log_of_every_replica_it_came_by(server: RealServer, ray_folder: Path) -> None:
@@ -102,3 +110,33 @@ def logged(ray_folder: Path, request_id: str) -> set[str]:
     """The deployments whose replicas have the id in their logs."""
     logs = (ray_folder / "ray" / "session_latest" / "logs" / "serve").glob("replica_sam_*.log")
     return {log.name.split("_")[2] for log in logs if request_id in log.read_text()}
+
+
+def test_what_the_door_turns_away_is_counted_and_reaches_no_replica(server: RealServer, ray_folder: Path) -> None:
+    assert post(server, "/segment", PICTURES[0], {"prompts": []}) == 422  # from whose answer the door learns
+    host, port = server.url.removeprefix("http://").split(":")
+    head = f"POST /segment HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    with ExitStack() as without_bodies:
+        for _ in range(Settings().max_queue):
+            without_bodies.enter_context(socket.create_connection((host, int(port)))).sendall(head.encode())
+        wait_until(lambda: post(server, "/segment", PICTURES[0], PROMPT) == 503, 20)
+        with server.client() as client:
+            refused = client.post("/segment", json={}, headers={"X-Request-ID": "turned-away"})
+            assert client.get("/health").status_code == 200
+    assert refused.json()["code"] == "overloaded"
+    assert refused.json()["request_id"] == refused.headers["x-request-id"] == "turned-away"
+    assert refused.headers["retry-after"] == "1"
+    wait_until(lambda: post(server, "/segment", PICTURES[0], PROMPT) == 200, 20)  # those clients have left
+    assert logged(ray_folder, "turned-away") == set()
+    wait_until(lambda: turned_away(ray_folder) > 0, REPORTED_S)
+
+
+def turned_away(ray_folder: Path) -> float:
+    """Refusals for want of a place that no deployment counted: the door's."""
+    return sum(
+        sample.value
+        for sample in samples(ray_folder)
+        if sample.name == "ray_sam_problems_total"
+        and sample.labels["code"] == "overloaded"
+        and not sample.labels.get("deployment")
+    )

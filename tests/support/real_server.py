@@ -1,4 +1,4 @@
-"""The server as a user starts it: `serve run` on `config/serve.yaml`, on a Ray cluster of its own, on a free port."""
+"""The server as `make serve` starts it: `serve run` on `config/serve.yaml`, on its own Ray cluster, on a free port."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import yaml
 
+from deployments.door import OPENER, VARIABLE
 from segmentation.models import PROJECT_ROOT
 
 START_S = 240
@@ -96,7 +97,7 @@ def serving(
 
 
 def server_environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without settings of Ray and of ours but these, and with a home of its own."""
+    """This process's environment without settings of Ray and of ours but these, with a home of its own and the door."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SAM_", "RAY_"))}
     return inherited | {
         "HOME": str(home),
@@ -104,6 +105,7 @@ def server_environment(home: Path, variables: Mapping[str, str]) -> dict[str, st
         "RAY_AUTH_MODE": "disabled",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
+        VARIABLE: OPENER,
         **variables,
     }
 

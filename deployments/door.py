@@ -1,0 +1,98 @@
+"""The door: turns requests away in the process that speaks HTTP, before Serve has done anything for them.
+
+Serve's proxy can't hand requests to the ingress as fast as they may have to be refused, and those with a chance of a
+place wait before it with all others. So the door counts what is under way and refuses by itself, in the words of the
+ingress, whose answers tell it the number of places. The ingress keeps counting too: it has the last word where there
+are several doors, and the only one on bounds of an API key.
+
+Knows no settings. Serve opens it in its proxies, or in the ingress where there are none, if the environment that Ray
+was started in says so: `VARIABLE=OPENER`.
+"""
+
+import re
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.admission import no_place
+from deployments.headers import ADMITTED, API_HEADERS, PLACES, REQUEST_ID, request_id_of
+from deployments.problems import problem_of
+from deployments.reports import Refused, Report, unreported
+from deployments.serve_report import open_report
+
+VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+OPENER = "deployments.door.open_door"
+
+_NEEDS_PLACE = re.compile(f"(.*?)(?:{'|'.join(ADMITTED)})(?:/.*)?", re.DOTALL)
+"""Under any prefix: where the app is mounted is not known here."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """The places of one app, None once something else answers there, and its requests under way through this door."""
+
+    places: int | None = None
+    taken: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.places is not None and self.taken >= self.places
+
+
+class Door:
+    """ASGI middleware around Serve's own HTTP app. Belongs to one event loop.
+
+    A browser's request always goes on, to be refused inside: only the ingress knows which pages may read its answers.
+    """
+
+    def __init__(self, app: ASGIApp, report: Report = unreported) -> None:
+        self._app = app
+        self._report = report
+        self._rooms: dict[str, _Room] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        matched = _NEEDS_PLACE.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if matched is None:
+            await self._app(scope, receive, send)
+            return
+        prefix = matched[1]
+        room = self._rooms.get(prefix) or _Room()
+        headers = Headers(scope=scope)
+        if room.is_full and "origin" not in headers:
+            await self._refuse(room, request_id_of(headers))(scope, receive, send)
+            return
+
+        async def send_learning(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._learn(prefix, message)
+            await send(message)
+
+        room.taken += 1
+        try:
+            await self._app(scope, receive, send_learning)
+        finally:
+            room.taken -= 1
+
+    def _learn(self, prefix: str, start: Message) -> None:
+        headers = MutableHeaders(scope=start)
+        told = headers.get(PLACES, "")
+        if told.isdecimal():
+            del headers[PLACES]
+            # Only now: prefixes that nobody answers for would be as many as callers make up.
+            self._rooms.setdefault(prefix, _Room()).places = int(told)
+        elif start["status"] < 400 and prefix in self._rooms:
+            self._rooms[prefix].places = None
+
+    def _refuse(self, room: _Room, request_id: str) -> Response:
+        problem = problem_of(no_place(room.places or 0))
+        self._report(Refused(problem.code))
+        headers = {**API_HEADERS, **problem.headers(), REQUEST_ID: request_id}
+        return Response(problem.body(request_id), problem.status, headers)
+
+
+def open_door() -> list[Middleware]:
+    """What Serve asks for in each process that speaks HTTP; see `OPENER`."""
+    return [Middleware(Door, report=open_report())]

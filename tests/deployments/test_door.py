@@ -1,0 +1,178 @@
+"""The door: as many requests come in as the ingress says, and refusals are in its words."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from httpx2 import ASGITransport, AsyncClient
+from local_graph import LocalGraph
+from segment_anything.modeling import Sam
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from waiting import until
+
+from deployments.door import Door
+from deployments.reports import Event, Refused
+from deployments.routes import create_app
+from segmentation.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+BROWSER = {"origin": "https://page.example"}
+
+
+class House:
+    """Stands for Serve: tells its places, or what else it is given to tell, and answers once its gate is open."""
+
+    def __init__(self, places: str | None = "2") -> None:
+        self.headers = {} if places is None else {"Sam-Places": places}
+        self.status = 200
+        self.gate = asyncio.Event()
+        self.came: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.came[scope["path"]] += 1
+        await self.gate.wait()
+        await Response("{}", self.status, self.headers)(scope, receive, send)
+
+
+def at(door: Door) -> AsyncClient:
+    return AsyncClient(transport=ASGITransport(door), base_url="http://test")
+
+
+async def told(house: House, client: AsyncClient, path: str = "/segment") -> None:
+    """Lets one request through, from whose answer the door learns, and shuts the house again."""
+    house.gate.set()
+    await client.post(path)
+    house.gate.clear()
+
+
+def waiting(client: AsyncClient, count: int, path: str = "/segment", **options: Any) -> "list[asyncio.Task[Any]]":
+    return [asyncio.create_task(client.post(path, **options)) for _ in range(count)]
+
+
+async def test_no_more_than_the_ingress_has_places_for_come_in_and_places_come_back() -> None:
+    house, events = House("2"), list[Event]()
+    async with at(Door(house, events.append)) as client:
+        await told(house, client)
+        inside = waiting(client, 2)
+        await until(lambda: house.came["/segment"] == 3)
+        for path in ("/segment", "/segment/auto", "/embeddings", "/embeddings/some"):
+            assert (await client.post(path)).status_code == 503
+        assert events == [Refused("overloaded")] * 4
+        assert house.came == {"/segment": 3}
+        house.gate.set()
+        assert [answer.status_code for answer in await asyncio.gather(*inside)] == [200, 200]
+        assert (await client.post("/segment")).status_code == 200
+
+
+async def test_a_refusal_is_the_one_of_the_ingress(sam: Sam) -> None:
+    graph = LocalGraph(sam, {"max_queue": 1})
+    app = create_app(graph.service)
+    request = {"json": {}, "headers": {"x-request-id": "mine-1"}}
+    async with at(Door(app)) as outside, AsyncClient(transport=ASGITransport(app), base_url="http://test") as inside:
+        assert (await outside.post("/segment", **request)).status_code == 422
+        with graph.service.admission.place():
+            expected = await inside.post("/segment", **request)
+        house = House("1")
+        door = Door(house)
+        async with at(door) as client:
+            await told(house, client)
+            (held,) = waiting(client, 1)
+            await until(lambda: house.came["/segment"] == 2)
+            refused = await client.post("/segment", **request)
+            house.gate.set()
+            await held
+    assert refused.status_code == expected.status_code == 503
+    assert refused.json() == expected.json()
+    told_by_ingress = dict(expected.headers)
+    assert told_by_ingress.pop("sam-places") == "1"
+    assert dict(refused.headers) == told_by_ingress
+
+
+async def test_an_id_that_could_do_harm_is_not_echoed() -> None:
+    house = House("0")
+    async with at(Door(house)) as client:
+        await told(house, client)
+        refused = await client.post("/segment", headers={"x-request-id": "<script>"})
+    assert refused.status_code == 503
+    assert refused.headers["x-request-id"] == refused.json()["request_id"] != "<script>"
+
+
+async def test_clients_are_not_told_of_places(sam: Sam) -> None:
+    app = create_app(LocalGraph(sam).service)
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+        assert (await client.post("/segment")).headers["sam-places"] == str(Settings().max_queue)
+        assert (await client.post("/embeddings/none")).headers["sam-places"] == str(Settings().max_queue)
+        assert "sam-places" not in (await client.get("/health")).headers
+    async with at(Door(app)) as client:
+        for path in ("/segment", "/embeddings/none", "/health"):
+            assert "sam-places" not in (await client.post(path)).headers
+
+
+async def test_everybody_comes_in_until_the_ingress_has_told() -> None:
+    house = House(None)
+    async with at(Door(house)) as client:
+        inside = waiting(client, 5)
+        await until(lambda: house.came["/segment"] == 5)
+        house.gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(*inside)} == {200}
+
+
+@pytest.mark.parametrize(("status", "then"), [(500, 503), (200, 200)])
+async def test_a_failure_of_serve_opens_no_door_and_another_app_in_the_same_place_does(status: int, then: int) -> None:
+    house = House("0")
+    async with at(Door(house)) as client:
+        await told(house, client)
+        house.gate.set()
+        house.headers, house.status = {}, status
+        assert (await client.post("/segment", headers=BROWSER)).status_code == status
+        house.status = 200
+        assert (await client.post("/segment")).status_code == then
+
+
+async def test_apps_are_counted_apart() -> None:
+    house = House("1")
+    async with at(Door(house)) as client:
+        await told(house, client)
+        await told(house, client, "/other/segment")
+        inside = waiting(client, 1, "/other/segment")
+        await until(lambda: house.came["/other/segment"] == 2)
+        assert (await client.post("/other/embeddings")).status_code == 503
+        inside += waiting(client, 1)
+        await until(lambda: house.came["/segment"] == 2)
+        house.gate.set()
+        assert [answer.status_code for answer in await asyncio.gather(*inside)] == [200, 200]
+
+
+async def test_what_needs_no_place_and_what_a_browser_asks_goes_on() -> None:
+    house = House("0")
+    async with at(Door(house)) as client:
+        await told(house, client)
+        house.gate.set()
+        for path in ("/health", "/docs", "/segmentation", "/other"):
+            assert (await client.post(path)).status_code == 200
+        assert (await client.post("/segment", headers=BROWSER)).status_code == 200
+
+
+async def test_a_request_that_fails_or_is_left_gives_its_place_back() -> None:
+    class Broken(House):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await super().__call__(scope, receive, send)
+            if self.status == 500:
+                raise RuntimeError
+
+    house = Broken("1")
+    async with at(Door(house)) as client:
+        await told(house, client)
+        (left,) = waiting(client, 1)
+        await until(lambda: house.came["/segment"] == 2)
+        left.cancel()
+        await asyncio.wait([left])
+        house.gate.set()
+        house.status = 500
+        with pytest.raises(RuntimeError):
+            await client.post("/segment")
+        house.status = 200
+        assert (await client.post("/segment")).status_code == 200
