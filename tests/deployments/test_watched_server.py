@@ -121,8 +121,8 @@ def test_what_the_door_turns_away_is_counted_and_reaches_no_replica(server: Real
             without_bodies.enter_context(socket.create_connection((host, int(port)))).sendall(head.encode())
         wait_until(lambda: post(server, "/segment", PICTURES[0], PROMPT) == 503, 20)
         with server.client() as client:
-            refused = client.post("/segment", json={}, headers={"X-Request-ID": "turned-away"})
-            assert client.get("/health").status_code == 200
+            refused = client.post("/segment", content=bytes(5_000_000), headers={"X-Request-ID": "turned-away"})
+            assert client.get("/health").status_code == 200  # on the same connection, with that body unread
     assert refused.json()["code"] == "overloaded"
     assert refused.json()["request_id"] == refused.headers["x-request-id"] == "turned-away"
     assert refused.headers["retry-after"] == "1"
