@@ -5,7 +5,7 @@ parameters and threads, in turn round by round. The IoU threshold is set per pic
 pass. Then: everything passing, one interactive point, two workers of one thread against one, peak memory. Each
 picture's masks are compared with the reference's as the tests compare them.
 
-HF transformers' SAM is not compared: it is not a dependency, and its weights have other names.
+HF transformers' SAM is compared in `benchmarks.decoder`: what follows its decoder is a pipeline with other thresholds.
 
 Predictions, written before the first run, on two cores: ours 10 times the reference and 4 times the stock export in
 all; post-processing below a tenth of our time, and a thirtieth of the reference's; the peak memory a tenth.

@@ -4,6 +4,7 @@ Contenders, same random weights, embedding, prompts and threads, in turn round b
     reference   `segment_anything`'s prompt encoder and mask decoder in PyTorch, all prompts in one batch.
     stock_onnx  `segment_anything.utils.onnx.SamOnnxModel` exported, prompt by prompt as it must be; its upscaling to
                 the picture is cut off, so that it does no more than the others.
+    transformers  HF transformers' SAM in PyTorch, all prompts in one batch, where it is installed.
     ours        `OnnxDecoder`, every mask.
     ours_gated  the same with an IoU gate that no mask passes: what rejected candidates of automatic masks cost.
 
@@ -11,7 +12,8 @@ Wall time is what a user waits; CPU time (all threads, user and system) is what 
 floor is our graph's matrix products at the GEMM rate measured in this run.
 
 Predictions, written before the first timed run, on two cores: ours 6 times the reference and 2.5 times the stock
-export; gated 9 times the reference; ours at 35 % of the GEMM peak.
+export; gated 9 times the reference; ours at 35 % of the GEMM peak. For transformers, which copies the image per prompt
+as the reference does: its time within a quarter of the reference's.
 
     python -m benchmarks.decoder [--threads 2] [--rounds 3]
 """
@@ -34,6 +36,7 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.onnx import SamOnnxModel
 
 from benchmarks.report import finish, gemm_peak, machine
+from benchmarks.transformers_sam import open_transformers
 from conversion.pair import Source, write_pair
 from segmentation.backends.onnx import OnnxDecoder
 from segmentation.models import Architecture, ModelSpec, load_manifest
@@ -67,20 +70,26 @@ def main() -> None:
     )
     peak = gemm_peak(options.threads)
     torch.set_num_threads(options.threads)
-    contenders: dict[str, Callable[[], Answer]] = {
-        "reference": lambda: _reference(sam, embedding, points),
+    contenders: dict[str, Callable[[], Answer]] = {"reference": lambda: _reference(sam, embedding, points)}
+    if transformers := open_transformers(sam):
+        contenders["transformers"] = lambda: transformers(embedding, points)
+    contenders |= {
         "stock_onnx": lambda: _stock(stock, embedding, points),
         "ours": lambda: _ours(decoder, embedding, tokens, -np.inf),
         "ours_gated": lambda: _ours(decoder, embedding, tokens, NO_MASK_PASSES),
     }
     answers = {name: run() for name, run in contenders.items()}
-    errors = {name: _error(answers[name], answers["reference"]) for name in ("stock_onnx", "ours")}
+    errors = {
+        name: _error(answers[name], answers["reference"])
+        for name in contenders
+        if name not in ("reference", "ours_gated")
+    }
     wall, cpu = _medians(contenders, options.rounds)
     peak = max(peak, gemm_peak(options.threads))
     floors = {"ours": sum(_flops(architecture)) / peak / 1e9, "ours_gated": _flops(architecture)[0] / peak / 1e9}
     for name, seconds in wall.items():
         floor = f", floor {floors[name]:.2f} s" if name in floors else ""
-        print(f"{name:10} {seconds:6.2f} s wall, {cpu[name]:6.2f} s CPU{floor}")
+        print(f"{name:12} {seconds:6.2f} s wall, {cpu[name]:6.2f} s CPU{floor}")
     finish(
         "decoder",
         {

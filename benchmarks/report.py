@@ -12,7 +12,17 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "onnxruntime", "onnxruntime-gpu", "segment-anything", "numpy", "numba", "pillow", "ray")
+PACKAGES = (
+    "torch",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "segment-anything",
+    "transformers",
+    "numpy",
+    "numba",
+    "pillow",
+    "ray",
+)
 
 
 def machine(threads: int) -> dict[str, object]:
