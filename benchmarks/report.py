@@ -22,6 +22,7 @@ PACKAGES = (
     "numba",
     "pillow",
     "ray",
+    "prometheus-client",
 )
 
 

@@ -19,7 +19,6 @@ from deployments.reports import (
     Event,
     GridGated,
     Refused,
-    Report,
     Running,
     StoreUsed,
 )
@@ -45,6 +44,7 @@ class ServeReport:
         self._model = model
         self._metrics = {metric.name: open_metric(metric) for metric in METRICS}
         self._noted: deque[Event] = deque()
+        self._flushing = threading.Lock()
         self._gauges: dict[str, tuple[float, Mapping[str, str] | None]] = {}
         self._counts: Counter[tuple[str, frozenset[tuple[str, str]]]] = Counter()
 
@@ -52,14 +52,15 @@ class ServeReport:
         self._noted.append(event)
 
     def flush(self) -> None:
-        """Counts what was noted, and sets every gauge to what it is. Belongs to one thread."""
-        while self._noted:
-            self._take(self._noted.popleft())
-        for (name, tags), count in self._counts.items():
-            self._metrics[name].inc(count, tags=dict(tags))
-        self._counts.clear()
-        for name, (level, given) in self._gauges.items():
-            self._metrics[name].set(level, tags=given)
+        """Counts what was noted, and sets every gauge to what it is."""
+        with self._flushing:
+            while self._noted:
+                self._take(self._noted.popleft())
+            for (name, tags), count in self._counts.items():
+                self._metrics[name].inc(count, tags=dict(tags))
+            self._counts.clear()
+            for name, (level, given) in self._gauges.items():
+                self._metrics[name].set(level, tags=given)
 
     def _take(self, event: Event) -> None:
         match event:
@@ -123,7 +124,7 @@ class ServeReport:
             self._counts[name, frozenset((tags or {}).items())] += value
 
 
-def open_report(model: str = "") -> Report:
+def open_report(model: str = "") -> ServeReport:
     """The report of this process, which is flushed as long as the process lives; `model` where it runs one."""
     report = ServeReport(model)
 

@@ -1,5 +1,6 @@
 """What happens in the graph reaches the metrics, under names and tags that are bounded."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -111,6 +112,27 @@ def test_counts_of_many_events_are_added_up_and_times_are_told_one_by_one() -> N
     told = board.told("sam_problems")
     assert sorted((value, tags["code"]) for value, tags in told) == [(1, "internal"), (2, "timeout")]
     assert [value for value, _ in board.told("sam_batch_run_seconds")] == [0.1, 0.2]
+
+
+def test_a_flush_beside_another_counts_nothing_twice() -> None:
+    others: list[threading.Thread] = []
+
+    class Slow(Instrument):
+        """A counter in whose midst another thread flushes."""
+
+        def inc(self, value: float, tags: dict[str, str] | None) -> None:
+            super().inc(value, tags)
+            if not others:
+                others.append(threading.Thread(target=report.flush))
+                others[0].start()
+                others[0].join(0.2)
+
+    problems = Slow(next(metric for metric in METRICS if metric.name == "sam_problems"))
+    report = ServeReport("tiny", lambda metric: problems if metric.name == "sam_problems" else Instrument(metric))
+    report(Refused("timeout"))
+    report.flush()
+    others[0].join()
+    assert problems.told == [(1, {"code": "timeout"})]
 
 
 def test_requests_are_told_of_by_route_and_by_code(png: bytes) -> None:
