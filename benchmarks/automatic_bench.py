@@ -20,7 +20,7 @@ from segmentation.transforms import pad_to_square, resize_image
 from segmentation.warmup import warm_up
 
 STABILITY = 0.9
-PASSING = 0.25
+PASSING = 0.4
 """Share of candidates above the IoU threshold."""
 
 

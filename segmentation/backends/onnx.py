@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from segmentation.backends.onnx_session import check_finite, open_session, runtime_info
+from segmentation.backends.onnx_session import check_finite, open_session, run_on_device, runtime_info
 from segmentation.backends.onnx_upscale import Strip, cut, to_pixel_order
 from segmentation.backends.protocol import PreparedImage
 from segmentation.models import Architecture
@@ -24,6 +24,7 @@ prompt, runs of 2 were measured 10 % faster than runs of 8, and 20 % where no ma
 """
 
 _IMAGE_PARTS = ("image_tokens", "image_keys", "image_values", "image_queries")
+_DECODED = ("iou_predictions", "mask_weights", "mask_tokens")
 _MULTIMASK_IDS = np.array([1, 2, 3], np.int64)
 _SINGLE_MASK_ID = np.array([0], np.int64)
 _ALONE = Workers(1)
@@ -33,7 +34,8 @@ class OnnxDecoder:
     """The prompt encoder and mask decoder on ONNX Runtime; arguments and errors as `OnnxEncoder`.
 
     On a CPU several prompts are spread over the threads, each thread with its own; only a single prompt is computed by
-    all threads together, which have to wait for each other at every operator, up to its mask head.
+    all threads together, which have to wait for each other at every operator, up to its mask head. On a GPU all prompts
+    run together.
     """
 
     def __init__(self, path: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1) -> None:
@@ -62,8 +64,9 @@ class OnnxDecoder:
     ) -> DecodedMasks:
         """Masks of a batch of prompts, as `DecoderBackend.decode` describes."""
         mask_ids = _MULTIMASK_IDS if multimask else _SINGLE_MASK_ID
-        largest = len(tokens) if self.runtime.device == "cuda" else self._prompts_per_run
-        parts = _parts(len(tokens), largest, self._threads)
+        if self.runtime.device == "cuda" and len(tokens):
+            return self._run_on_device(image, tokens, mask_ids, min_iou)
+        parts = _parts(len(tokens), self._prompts_per_run, self._threads)
         if len(parts) == 1:
             return self._run(self._session, image, tokens, mask_ids, min_iou, self.workers)
 
@@ -89,18 +92,7 @@ class OnnxDecoder:
         workers: Workers,
     ) -> DecodedMasks:
         """The masks of prompts that are decoded together; strips of their mask heads are shared out over workers."""
-        work = image.work
-        if tokens.mask_input is not None:
-            masks = tokens.mask_input[:, None]
-            work = self._prepare(session, image.embedding, masks, np.ones(len(masks), np.bool_))
-        prompts: dict[str, NDArray[np.generic]] = {
-            "point_coords": tokens.coords,
-            "point_labels": tokens.labels,
-            "mask_ids": mask_ids,
-        }
-        iou, mask_weights, mask_tokens = self._ask(
-            session, ("iou_predictions", "mask_weights", "mask_tokens"), {**prompts, **work}
-        )
+        iou, mask_weights, mask_tokens = self._ask(session, _DECODED, self._given(session, image, tokens, mask_ids))
         check_finite(iou, "a predicted IoU")
         passing = iou > np.float32(min_iou)
         side, low_res = self.architecture.embedding_side, self.architecture.low_res_side
@@ -114,6 +106,40 @@ class OnnxDecoder:
 
         workers.map(upscale, cut(passing, side, workers.threads))
         return DecodedMasks(iou, np.argwhere(passing), logits)
+
+    def _run_on_device(
+        self, image: PreparedImage, tokens: PromptTokens, mask_ids: NDArray[np.int64], min_iou: float
+    ) -> DecodedMasks:
+        """The masks of all prompts at once, by two runs whose results in between stay on the device."""
+        session, device = self._session, self.runtime.device
+        given = {**self._unasked, **self._given(session, image, tokens, mask_ids)}
+        scores, mask_weights, mask_tokens = run_on_device(session, device, _DECODED, given)
+        iou = scores.numpy()
+        check_finite(iou, "a predicted IoU")
+        passing = iou > np.float32(min_iou)
+        side, low_res = self.architecture.embedding_side, self.architecture.low_res_side
+        logits = np.empty((np.count_nonzero(passing), low_res, low_res), np.float32)
+        if len(logits):
+            wanted = {**self._unasked, "upscale_tokens": mask_tokens, "upscale_weights": mask_weights}
+            (token_logits,) = run_on_device(session, device, ("token_logits",), wanted)
+            kept = token_logits.numpy()[passing]
+            check_finite(kept, "a mask's logits")
+            to_pixel_order(kept, side, 0, logits)
+        return DecodedMasks(iou, np.argwhere(passing), logits)
+
+    def _given(
+        self,
+        session: onnxruntime.InferenceSession,
+        image: PreparedImage,
+        tokens: PromptTokens,
+        mask_ids: NDArray[np.int64],
+    ) -> dict[str, NDArray[np.generic]]:
+        """Inputs of the graph's part `decode`."""
+        work = image.work
+        if tokens.mask_input is not None:
+            masks = tokens.mask_input[:, None]
+            work = self._prepare(session, image.embedding, masks, np.ones(len(masks), np.bool_))
+        return {"point_coords": tokens.coords, "point_labels": tokens.labels, "mask_ids": mask_ids, **work}
 
     def _upscale(self, mask_tokens: NDArray[np.float32], mask_weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [k, n, 16] of the pixels of image tokens [n, C] in masks of one prompt with weights [k, C / 8]."""

@@ -3,6 +3,7 @@
 Knows files and devices, not what is in the graphs.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,26 @@ def runtime_info(session: onnxruntime.InferenceSession, precision: str) -> Runti
     providers = tuple(session.get_providers())
     device = "cuda" if _CUDA in providers else "cpu"
     return RuntimeInfo(backend="onnx", device=device, providers=providers, precision=precision)
+
+
+def run_on_device(
+    session: onnxruntime.InferenceSession,
+    device: str,
+    outputs: Sequence[str],
+    inputs: Mapping[str, NDArray[np.generic] | onnxruntime.OrtValue],
+) -> list[onnxruntime.OrtValue]:
+    """As the session's `run`, but outputs stay where they were made; an input may be one of them."""
+    binding = session.io_binding()
+    for name, value in inputs.items():
+        if isinstance(value, np.ndarray):
+            binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        else:
+            binding.bind_ortvalue_input(name, value)
+    for name in outputs:
+        binding.bind_output(name, device)
+    session.run_with_iobinding(binding)
+    made: list[onnxruntime.OrtValue] = binding.get_outputs()
+    return made
 
 
 def check_finite(values: NDArray[np.float32], what: str) -> None:

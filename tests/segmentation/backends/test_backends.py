@@ -325,3 +325,19 @@ def test_bf16_on_pytorch_is_near_the_reference(checkpoint: Path, sam: Sam) -> No
 def test_fp16_on_a_cpu_is_refused(checkpoint: Path) -> None:
     with pytest.raises(ConfigurationError, match="fp16 on this device"):
         PyTorchEncoder(checkpoint, TINY, precision="fp16")
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("passing", ["all", "some", "none"])
+def test_prompts_together_on_a_device_are_those_in_parts(pair: OnnxPair, masks: bool, passing: str) -> None:
+    """What a GPU is given, here on a CPU."""
+    decoder = OnnxDecoder(pair.decoder, TINY, threads=2)
+    image, tokens = decoder.prepare(embedding()), prompts(PROMPTS_PER_RUN + 3, [1, -1], masks=masks)
+    iou = decoder.decode(image, tokens).predicted_iou
+    gate = {"all": -np.inf, "some": float(np.median(iou)), "none": float(iou.max())}[passing]
+    expected = decoder.decode(image, tokens, min_iou=gate)
+    together = decoder._run_on_device(image, tokens, np.array([1, 2, 3]), gate)
+    assert len(together.logits) == {"all": iou.size, "some": (iou > np.float32(gate)).sum(), "none": 0}[passing]
+    np.testing.assert_allclose(together.predicted_iou, expected.predicted_iou, atol=1e-6)
+    np.testing.assert_array_equal(together.index, expected.index)
+    np.testing.assert_allclose(together.logits, expected.logits, atol=2e-6)
