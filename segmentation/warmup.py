@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from segmentation.backends.onnx_upscale import to_pixel_order
 from segmentation.nms import box_nms
 from segmentation.polygon import trace_polygons
 from segmentation.postprocess import measure_mask
@@ -21,3 +22,4 @@ def warm_up() -> None:
     decode(rle)
     trace_polygons(rle)
     box_nms(np.array([mask.box, mask.box]), np.zeros(2, np.float32), 0.5)
+    to_pixel_order(np.zeros((1, 4, 16), np.float32), 2, 0, np.zeros((1, 8, 8), np.float32))
