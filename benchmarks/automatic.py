@@ -29,7 +29,7 @@ from benchmarks.automatic_bench import PASSING, STABILITY, Bench
 from benchmarks.automatic_contenders import Outcome
 from benchmarks.automatic_replicas import two_workers
 from benchmarks.interactive import interactive, interactive_1024
-from benchmarks.pictures import SOURCES, picture
+from benchmarks.pictures import MANY_MASKS, SOURCES, picture
 from benchmarks.report import finish, gemm_peak, machine
 from segmentation.automatic import AutomaticParameters
 from segmentation.models import ModelSpec, find_model, load_manifest
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--points-per-side", type=int, default=32, help="fewer for a try on a busy machine")
-    parser.add_argument("--pictures", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--pictures", nargs="+", choices=SOURCES, default=list(MANY_MASKS))
     parser.add_argument("--peak", choices=CONTENDERS, help="only print one contender's peak memory in bytes")
     parser.add_argument("--threshold", type=float, default=0.5, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -1,7 +1,4 @@
-"""Pictures of different kinds and shapes, each about one megapixel: scikit-image's own and the training generator's.
-
-Chosen for the demo model's masks: at least twenty are left of each in the benchmark of automatic masks.
-"""
+"""Pictures of different kinds and shapes, each about one megapixel: scikit-image's own and the training generator's."""
 
 from collections.abc import Callable
 
@@ -23,7 +20,12 @@ SOURCES: dict[str, Callable[[], NDArray[np.uint8]]] = {
     "touching": lambda: make_scene(SEED, "touching").image,
     "textured": lambda: make_scene(SEED + 1, "textured").image,
     "nested": lambda: make_scene(SEED + 2, "nested").image,
+    "coffee": skimage.data.coffee,
+    "galaxies": skimage.data.hubble_deep_field,
 }
+
+MANY_MASKS = ("coins", "cells", "cat", "touching", "textured", "nested")
+"""Those of which the demo model keeps twenty masks and more in the benchmark of automatic masks."""
 
 
 def picture(name: str) -> NDArray[np.uint8]:

@@ -65,16 +65,26 @@ class Door:
             await self._refuse(room, request_id_of(headers))(scope, receive, send)
             return
 
+        takes_place = True
+
+        def leave() -> None:
+            nonlocal takes_place
+            room.taken -= takes_place
+            takes_place = False
+
         async def send_learning(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._learn(prefix, message)
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                # Before it is sent: who has the whole answer may ask again at once, while Serve still tidies up.
+                leave()
             await send(message)
 
         room.taken += 1
         try:
             await self._app(scope, receive, send_learning)
         finally:
-            room.taken -= 1
+            leave()
 
     def _learn(self, prefix: str, start: Message) -> None:
         headers = MutableHeaders(scope=start)

@@ -67,6 +67,29 @@ async def test_no_more_than_the_ingress_has_places_for_come_in_and_places_come_b
         assert (await client.post("/segment")).status_code == 200
 
 
+async def test_who_has_the_whole_answer_may_ask_again_while_serve_tidies_up() -> None:
+    house, tidy, answered = House("1"), asyncio.Event(), asyncio.Event()
+
+    async def slow_to_tidy(scope: Scope, receive: Receive, send: Send) -> None:
+        await house(scope, receive, send)
+        answered.set()
+        await tidy.wait()
+
+    async with at(Door(slow_to_tidy)) as client:
+        house.gate.set()
+        tidying = waiting(client, 1)
+        await answered.wait()
+        tidying += waiting(client, 1)
+        await until(lambda: house.came["/segment"] == 2)
+        house.gate.clear()
+        inside = waiting(client, 1)
+        await until(lambda: house.came["/segment"] == 3)
+        assert (await client.post("/segment")).status_code == 503
+        house.gate.set()
+        tidy.set()
+        assert [answer.status_code for answer in await asyncio.gather(*tidying, *inside)] == [200] * 3
+
+
 async def test_a_refusal_is_the_one_of_the_ingress(sam: Sam) -> None:
     graph = LocalGraph(sam, {"max_queue": 1})
     app = create_app(graph.service)
