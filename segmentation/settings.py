@@ -100,7 +100,7 @@ class Settings:
     )
     threads: int = _setting(0, "CPU threads of each replica's runtime; 0 sizes them from the cluster", minimum=0)
     encoder_batch: int = _setting(4, "pictures encoded together at most", minimum=1)
-    decoder_batch: int = _setting(64, "prompts decoded together at most", minimum=1)
+    decoder_batch: int = _setting(24, "prompts decoded together at most", minimum=1)
     embedding_cache_mb: float = _setting(
         512.0, "embeddings and pictures each `ImageEncoder` replica keeps, in MB (1,000,000 bytes)", minimum=0
     )
