@@ -130,11 +130,6 @@ class Graph:
         """0 keeps the input's dimension at that place, -1 takes what is left."""
         return self.op("Reshape", x, self.ints(*dims))
 
-    def reshape_like(self, x: str, *dims: str | int) -> str:
-        """Reshape to dimensions of which some are int64 values [1] of the graph."""
-        parts = [dim if isinstance(dim, str) else self.ints(dim) for dim in dims]
-        return self.op("Reshape", x, self.op("Concat", *parts, axis=0))
-
     def transpose(self, x: str, *axes: int) -> str:
         return self.op("Transpose", x, perm=list(axes))
 

@@ -93,10 +93,8 @@ class OnnxDecoder:
     ) -> DecodedMasks:
         """The masks of prompts that are decoded together; strips of their mask heads are shared out over workers."""
         iou, mask_weights, mask_tokens = self._ask(session, _DECODED, self._given(session, image, tokens, mask_ids))
-        check_finite(iou, "a predicted IoU")
-        passing = iou > np.float32(min_iou)
-        side, low_res = self.architecture.embedding_side, self.architecture.low_res_side
-        logits = np.empty((np.count_nonzero(passing), low_res, low_res), np.float32)
+        passing, logits = self._gate(iou, min_iou)
+        side = self.architecture.embedding_side
 
         def upscale(strip: Strip) -> None:
             of_tokens = self._upscale(
@@ -115,10 +113,8 @@ class OnnxDecoder:
         given = {**self._unasked, **self._given(session, image, tokens, mask_ids)}
         scores, mask_weights, mask_tokens = run_on_device(session, device, _DECODED, given)
         iou = scores.numpy()
-        check_finite(iou, "a predicted IoU")
-        passing = iou > np.float32(min_iou)
-        side, low_res = self.architecture.embedding_side, self.architecture.low_res_side
-        logits = np.empty((np.count_nonzero(passing), low_res, low_res), np.float32)
+        passing, logits = self._gate(iou, min_iou)
+        side = self.architecture.embedding_side
         if len(logits):
             wanted = {**self._unasked, "upscale_tokens": mask_tokens, "upscale_weights": mask_weights}
             (token_logits,) = run_on_device(session, device, ("token_logits",), wanted)
@@ -126,6 +122,13 @@ class OnnxDecoder:
             check_finite(kept, "a mask's logits")
             to_pixel_order(kept, side, 0, logits)
         return DecodedMasks(iou, np.argwhere(passing), logits)
+
+    def _gate(self, iou: NDArray[np.float32], min_iou: float) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Which masks pass, and room for their logits."""
+        check_finite(iou, "a predicted IoU")
+        passing = iou > np.float32(min_iou)
+        side = self.architecture.low_res_side
+        return passing, np.empty((np.count_nonzero(passing), side, side), np.float32)
 
     def _given(
         self,
