@@ -32,7 +32,7 @@ def test_a_caller_whose_others_are_busy_does_everything_itself() -> None:
     caller = threading.Thread(target=workers.map, args=(block, range(2)))
     caller.start()
     assert blocked.wait(10)
-    while workers._pool is not None and workers._pool._work_queue.qsize():
+    while workers._calls.qsize():
         time.sleep(0.001)
     done: list[list[int]] = []
     other = threading.Thread(target=lambda: done.append(workers.map(lambda item: item, [1, 2, 3])))
@@ -63,3 +63,27 @@ def test_an_error_reaches_the_caller_wherever_it_was_raised(bad: int) -> None:
 
     with pytest.raises(ValueError, match="bad item"):
         Workers(2).map(fail, range(4))
+
+
+def test_nothing_begins_after_an_error() -> None:
+    begun = []
+
+    def fail(item: int) -> None:
+        begun.append(item)
+        raise ValueError("bad item")
+
+    with pytest.raises(ValueError, match="bad item"):
+        Workers(2).map(fail, range(100))
+    assert len(begun) <= 2
+
+
+def test_threads_end_with_their_workers() -> None:
+    before = set(threading.enumerate())
+    workers = Workers(3)
+    workers.map(lambda item: item, range(10))
+    others = set(threading.enumerate()) - before
+    assert len(others) == 2
+    del workers
+    for other in others:
+        other.join(10)
+    assert not any(other.is_alive() for other in others)
