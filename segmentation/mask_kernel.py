@@ -1,13 +1,14 @@
 """The compiled loops behind `measure_masks`: low-res logits to the runs of a mask, row of pixels by row of pixels.
 
-A row is written as one byte per pixel, where it differs from the row above a column of the mask begins or ends. Along a
-row the arithmetic is the same for all pixels, so the compiler makes vector instructions of it.
+A row is one bit per pixel; where it differs from the row above, a column of the mask begins or ends. Along a row the
+arithmetic is the same for all pixels, so blocks of them are computed at once: `segmentation.lanes`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.compiled import compiled
+from segmentation.lanes import LANES, lanes_above, lowest
 from segmentation.rle import Runs
 from segmentation.upscale import TAPS
 
@@ -16,11 +17,10 @@ OUTSIDE = 1
 FIRST_INSIDE = 4
 """Levels of logits, see `_level`: those below FIRST_INSIDE are outside the mask. MIXED is no level."""
 
-WORD = 8
-"""Pixels of a row that are compared at once."""
+ROWS_HELD = 4
+"""Low-res rows that are held at the pixels' columns: a power of two, at least `TAPS`."""
 
-PLACES = np.uint64(0x0001020304050607)
-"""Times 256 to the power n, its top byte is n."""
+NONE, ONE, ALL = np.uint64(0), np.uint64(1), np.uint64(2**64 - 1)
 
 
 @compiled
@@ -54,48 +54,52 @@ def find_turns(
     if top > bottom:
         return np.empty((0, 2), np.int32), 0, 0
     left, right = column_starts[first], column_starts[last + 1]
-    inside = np.zeros(-(-right // WORD) * WORD, np.uint8)
-    turned = np.zeros_like(inside)
-    words = turned.view(np.uint64)
-    across = np.empty((len(logits), right), np.float32)
-    across_done = 0
+    inside = np.zeros(-(-right // LANES), np.uint64)
+    across = np.zeros((ROWS_HELD, len(inside) * LANES), np.float32)
+    held = np.full((ROWS_HELD, len(column_bases)), -1, np.int64)
     codes = np.empty(len(column_bases), np.uint8)
     firsts = np.empty(len(column_bases) + 1, np.int64)
     turns = np.empty((4 * right, 2), np.int32)
     used = high = low = 0
     for group in range(top, bottom + 1):
         base, start, stop = row_bases[group], row_starts[group], row_starts[group + 1]
+        turns = _with_room(turns, used + (stop - start + 1) * right)
         spans = _find_spans(cells, base, column_bases, first, last + 1, codes, firsts)
         for span in range(spans):
-            x0, x1, code = column_starts[firsts[span]], column_starts[firsts[span + 1]], codes[span]
+            code, begin, end = codes[span], firsts[span], firsts[span + 1]
             if code == MIXED:
-                for low_res in range(max(base, across_done), base + TAPS):
+                for low_res in range(base, base + TAPS):
+                    held_at = low_res % ROWS_HELD
                     _interpolate_across(
-                        logits, low_res, column_weights, column_bases, column_starts, first, last, across
+                        logits[low_res],
+                        low_res,
+                        column_weights,
+                        column_bases,
+                        column_starts,
+                        begin,
+                        end,
+                        across[held_at],
+                        held[held_at],
                     )
-                    across_done = low_res + 1
             else:
-                _fill(inside[x0:x1], turned[x0:x1], np.uint8(code >= FIRST_INSIDE))
+                # What is not mixed turns at the group's first row or not at all.
+                x0, x1 = column_starts[begin], column_starts[end]
+                used = _fill(inside, x0, x1, code >= FIRST_INSIDE, start, turns, used)
                 low += (stop - start) * (x1 - x0) * (code > OUTSIDE)
                 high += (stop - start) * (x1 - x0) * (code > FIRST_INSIDE)
-        near, middle, far = across[base], across[base + 1], across[base + 2]
+        near, middle, far = across[base % ROWS_HELD], across[(base + 1) % ROWS_HELD], across[(base + 2) % ROWS_HELD]
         for y in range(start, stop):
-            turns = _with_room(turns, used + right)
             weights = row_weights[0, y], row_weights[1, y], row_weights[2, y]
             for span in range(spans):
-                x0, x1 = column_starts[firsts[span]], column_starts[firsts[span + 1]]
                 if codes[span] == MIXED:
-                    above_offset, above_minus = _interpolate_down(
-                        near, middle, far, weights, offset, np.uint64(x0), np.uint64(x1), inside, turned
+                    x0, x1 = column_starts[firsts[span]], column_starts[firsts[span + 1]]
+                    used, above_offset, above_minus = _measure_row(
+                        near, middle, far, weights, offset, x0, x1, inside, y, turns, used
                     )
                     high += above_offset
                     low += above_minus
-                # What is not mixed turns at the group's first row or not at all.
-                if codes[span] == MIXED or y == start:
-                    used = _note_turns(words, x0, x1, y, turns, used)
-    _fill(inside, turned, np.uint8(0))
     turns = _with_room(turns, used + right)
-    used = _note_turns(words, left, right, row_starts[bottom + 1], turns, used)
+    used = _fill(inside, left, right, False, row_starts[bottom + 1], turns, used)
     return turns[:used], high, low
 
 
@@ -204,81 +208,98 @@ def _interpolate_across(
     weights: NDArray[np.float32],
     bases: NDArray[np.int64],
     starts: NDArray[np.int64],
-    first: int,
-    last: int,
+    begin: int,
+    end: int,
     across: NDArray[np.float32],
+    held: NDArray[np.int64],
 ) -> None:
-    """Writes one low-res row at the pixels' columns, those of the groups from `first` to `last`."""
-    for group in range(first, last + 1):
-        base, x0, x1 = bases[group], starts[group], starts[group + 1]
-        near, middle, far = logits[low_res, base], logits[low_res, base + 1], logits[low_res, base + 2]
-        for_near, for_middle, for_far = weights[0, x0:x1], weights[1, x0:x1], weights[2, x0:x1]
-        samples = across[low_res, x0:x1]
-        for x in range(len(samples)):
-            samples[x] = for_near[x] * near + for_middle[x] * middle + for_far[x] * far
+    """Writes one low-res row at the pixels' columns, those of the groups from `begin` to `end`, unless `across` holds
+    it there.
+    """
+    for group in range(begin, end):
+        if held[group] == low_res:
+            continue
+        held[group] = low_res
+        base = bases[group]
+        near, middle, far = logits[base], logits[base + 1], logits[base + 2]
+        for x in range(np.uint64(starts[group]), np.uint64(starts[group + 1])):
+            across[x] = weights[0, x] * near + weights[1, x] * middle + weights[2, x] * far
 
 
 @compiled
-def _interpolate_down(
+def _measure_row(
     near: NDArray[np.float32],
     middle: NDArray[np.float32],
     far: NDArray[np.float32],
     weights: tuple[np.float32, np.float32, np.float32],
     offset: np.float32,
-    begin: np.uint64,
-    end: np.uint64,
-    inside: NDArray[np.uint8],
-    turned: NDArray[np.uint8],
-) -> tuple[int, int]:
-    """Writes which pixels of a row from `begin` to `end` are inside, and which turned; returns how many are above
-    `offset` and -`offset`.
+    x0: int,
+    x1: int,
+    inside: NDArray[np.uint64],
+    y: int,
+    turns: NDArray[np.int32],
+    used: int,
+) -> tuple[int, int, int]:
+    """Computes the pixels of a part of a row; returns how many turns there are then, and how many of the pixels are
+    above `offset` and -`offset`.
 
-    near, middle, far: the low-res rows that the pixels depend on, with their weights.
-    begin, end: unsigned, since an index that could be negative takes a branch each, and the loop is not vectorised.
+    near, middle, far: the low-res rows that the pixels depend on, at the pixels' columns, with their weights.
     """
-    high, low = np.int32(0), np.int32(0)
-    for x in range(begin, end):
-        value = weights[0] * near[x] + weights[1] * middle[x] + weights[2] * far[x]
-        now = np.uint8(value > 0)
-        turned[x] = inside[x] ^ now
-        inside[x] = now
-        high += np.int32(value > offset)
-        low += np.int32(value > -offset)
-    return int(high), int(low)
+    high = low = 0
+    for block in range(x0 // LANES, (x1 - 1) // LANES + 1):
+        wanted = _bits_between(x0 - block * LANES, x1 - block * LANES)
+        now, above_offset, above_minus = lanes_above(near, middle, far, block * LANES, weights, offset, wanted)
+        high += above_offset
+        low += above_minus
+        used = _note_turns(inside, block, now ^ (inside[block] & wanted), y, turns, used)
+    return used, high, low
 
 
 @compiled
-def _fill(inside: NDArray[np.uint8], turned: NDArray[np.uint8], value: np.uint8) -> None:
-    """Writes that all pixels of a part of a row are inside, or none, and which turned."""
-    for x in range(len(inside)):
-        turned[x] = inside[x] ^ value
-        inside[x] = value
+def _fill(
+    inside: NDArray[np.uint64], x0: int, x1: int, value: bool, y: int, turns: NDArray[np.int32], used: int
+) -> int:
+    """Puts all pixels of a part of a row inside, or none; returns how many turns there are then."""
+    for block in range(x0 // LANES, (x1 - 1) // LANES + 1):
+        wanted = _bits_between(x0 - block * LANES, x1 - block * LANES)
+        now = wanted if value else NONE
+        used = _note_turns(inside, block, now ^ (inside[block] & wanted), y, turns, used)
+    return used
 
 
 @compiled
-def _note_turns(words: NDArray[np.uint64], begin: int, end: int, y: int, turns: NDArray[np.int32], used: int) -> int:
-    """Writes an (x, y) for each pixel that turned, and clears them; returns how many turns there are then.
+def _bits_between(begin: int, end: int) -> np.uint64:
+    """Bits `begin` to `end` of a block's, which may lie beyond it."""
+    begin, end = max(begin, 0), min(end, LANES)
+    return (ALL >> np.uint64(64 - (end - begin))) << np.uint64(begin)
 
-    words: WORD pixels each, one byte a pixel: 1 where it turned. What turned beside the part, in the same word, is
-        written too.
+
+@compiled
+def _note_turns(
+    inside: NDArray[np.uint64], block: int, turned: np.uint64, y: int, turns: NDArray[np.int32], used: int
+) -> int:
+    """Turns pixels of a block, and writes an (x, y) for each; returns how many turns there are then.
+
+    The first is written even if there is none: whether there is one, no processor can predict.
     """
-    for word in range(np.uint64(begin // WORD), np.uint64(-(-end // WORD))):
-        left = words[word]
-        while left != 0:
-            # Of the lowest byte that is 1, alone: its place, by a product that carries it to the top byte.
-            place = ((left & (~left + np.uint64(1))) * PLACES) >> np.uint64(56)
-            turns[used, 0] = word * np.uint64(WORD) + place
-            turns[used, 1] = y
-            used += 1
-            left &= left - np.uint64(1)
-        words[word] = 0
+    inside[block] ^= turned
+    # An index that could be negative would be tested for that.
+    turns[np.uint64(used), 0] = block * LANES + lowest(turned)
+    turns[np.uint64(used), 1] = y
+    used += int(turned != NONE)
+    turned &= turned - ONE
+    while turned != NONE:
+        turns[np.uint64(used), 0] = block * LANES + lowest(turned)
+        turns[np.uint64(used), 1] = y
+        used += 1
+        turned &= turned - ONE
     return used
 
 
 @compiled
 def _with_room(turns: NDArray[np.int32], wanted: int) -> NDArray[np.int32]:
-    """The turns, in a larger array if they have no room for so many."""
-    if wanted <= len(turns):
+    """The turns, in a larger array if they have no room for more than `wanted`."""
+    if wanted < len(turns):
         return turns
     grown = np.empty((2 * wanted, 2), np.int32)
     grown[: len(turns)] = turns
