@@ -2,15 +2,13 @@
 
 Times one grid of 32x32 points without crops on a held embedding (decode, post-process, merge): same weights, picture,
 parameters and threads, in turn round by round. The IoU threshold is set per picture so that two fifths of all
-candidates pass. Then: everything passing, one interactive point, two workers of one thread against one, peak memory.
+candidates pass. Then: everything passing, two workers of one thread against one, peak memory.
 Each picture's masks are compared with the reference's as the tests compare them.
 
 HF transformers' SAM is compared in `benchmarks.decoder`: what follows its decoder is a pipeline with other thresholds.
 
 Predictions, written before the first run, on two cores: ours 10 times the reference and 4 times the stock export in
-all; post-processing below a tenth of our time, and a thirtieth of the reference's; the peak memory a tenth. Before the
-first full run of the decoder in three steps: one point in 0.28 of the reference's time with the demo model, in 0.22 at
-the size of Meta's models.
+all; post-processing below a tenth of our time, and a thirtieth of the reference's; the peak memory a tenth.
 
     python -m benchmarks.automatic [--checkpoint model/sam_demo.pth] [--rounds 3] [--pictures coins cat ...]
 """
@@ -28,7 +26,6 @@ from pathlib import Path
 from benchmarks.automatic_bench import PASSING, STABILITY, Bench
 from benchmarks.automatic_contenders import Outcome
 from benchmarks.automatic_replicas import two_workers
-from benchmarks.interactive import interactive, interactive_1024
 from benchmarks.pictures import MANY_MASKS, SOURCES, picture
 from benchmarks.report import finish, gemm_peak, machine
 from segmentation.automatic import AutomaticParameters
@@ -189,8 +186,6 @@ def benchmark(options: argparse.Namespace, spec: ModelSpec, folder: Path) -> Non
         "everything_passing_s": {
             name: bench.contender(name, image, bench.everything).run().seconds for name in ("reference", "ours")
         },
-        "interactive_s": interactive(bench, 2 * options.rounds + 1),
-        "interactive_1024_s": interactive_1024(bench, 2 * options.rounds + 1),
         "two_workers_s": two_workers(bench, options.rounds),
         "peak_bytes": {name: peak_memory(arguments, name, threshold) for name in CONTENDERS},
         "seconds": round(time.perf_counter() - started),
