@@ -41,6 +41,8 @@ COPY --chown=sam:sam model/onnx/ /models/onnx/
 ENV PYTHONPATH=/app SAM_MODEL_DIR=/models SAM_ONNX_DIR=/models/onnx NUMBA_CACHE_DIR=/home/sam/.cache/numba
 # What stands before Serve's own HTTP: deployments/door.py.
 ENV RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.door.open_door
+# glibc keeps memory for every thread that has ever needed some, in processes with dozens of them.
+ENV MALLOC_ARENA_MAX=1
 USER sam
 VOLUME /models
 # 8265 is Ray's dashboard, 8080 its metrics on Kubernetes.

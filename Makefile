@@ -9,6 +9,8 @@ EXTRAS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)$(if $(filt
 
 # What stands before Serve's own HTTP: deployments/door.py. Empty leaves it out.
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH ?= deployments.door.open_door
+# glibc keeps memory for every thread that has ever needed some, in processes with dozens of them.
+export MALLOC_ARENA_MAX ?= 1
 
 .PHONY: help serve preflight install test fuzz soak lint types lock
 

@@ -97,7 +97,10 @@ def serving(
 
 
 def server_environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without settings of Ray and of ours but these, with a home of its own and the door."""
+    """This process's environment without settings of Ray and of ours but these, and with a home of its own.
+
+    What is not a setting is as `make serve` has it.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SAM_", "RAY_"))}
     return inherited | {
         "HOME": str(home),
@@ -106,6 +109,7 @@ def server_environment(home: Path, variables: Mapping[str, str]) -> dict[str, st
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         VARIABLE: OPENER,
+        "MALLOC_ARENA_MAX": "1",
         **variables,
     }
 
