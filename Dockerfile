@@ -4,9 +4,12 @@
 #   docker build --target gpu -t sam-serve:gpu .          # the host needs the NVIDIA driver and container toolkit
 #   docker run --init --shm-size 2g -p 127.0.0.1:5000:5000 -e SAM_MODEL_TYPE=demo sam-serve:cpu
 #
-# Other models come by volume, checkpoints in /models and ONNX pairs in /models/onnx; an empty volume gets the demo model:
+# `docker stop --time 150` answers the requests under way first, for as long as that takes; the 10 s of docker's own are too
+# short for many.
+#
+# Other models come by volume, checkpoints in /models and ONNX pairs in /models/onnx, where uid 1000 can read them:
 #   docker run … -v sam-models:/models -e SAM_MODEL_TYPE=vit_b sam-serve:cpu
-# A checkpoint runs on PyTorch, and downloads itself, in images built with `--build-arg PYTORCH=-pytorch`.
+# A named volume that is empty gets the demo model from docker; a folder of yours hides it. A checkpoint runs on PyTorch, and downloads itself, in images built with `--build-arg PYTORCH=-pytorch`.
 #
 # The cpu target was built by buildah, and run as its user, on a stand-in for the base image (Debian 12 with its
 # own Python 3.11): 1.1 GB, 0.8 GB of it the environment, and no torch in it. The gpu target has not been built.
@@ -47,11 +50,9 @@ USER sam
 VOLUME /models
 # 8265 is Ray's dashboard, 8080 its metrics on Kubernetes.
 EXPOSE 5000 8265 8080
-# `serve run` shuts its cluster down on an interrupt. Requests under way are lost with it: drain the load balancer first.
-STOPSIGNAL SIGINT
 HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/health', timeout=8)"]
-CMD ["serve", "run", "--address", "local", "config/container.yaml"]
+CMD ["python", "-m", "deployments.run", "--address", "local", "config/container.yaml"]
 
 FROM server AS gpu
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility

@@ -19,7 +19,7 @@ help:  ## list the commands
 
 serve: install  ## run the server on http://127.0.0.1:5000 (SAM_MODEL_TYPE=demo needs no download)
 	@$(BIN)/python -m segmentation.preflight --config $(CONFIG)
-	$(BIN)/serve run --address local $(CONFIG)
+	$(BIN)/python -m deployments.run --address local $(CONFIG)
 
 preflight: install  ## say what the server would run, without starting it
 	@$(BIN)/python -m segmentation.preflight --config $(CONFIG) --no-download

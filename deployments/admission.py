@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deployments.callers import ANYBODY, Caller
-from deployments.errors import Overloaded
+from deployments.errors import NotReady, Overloaded
 
 
 class Admission:
@@ -20,18 +20,34 @@ class Admission:
         self.places = places
         self.places_per_key = places_per_key
         self._taken: Counter[Caller] = Counter()
+        self._closed = False
 
     @property
     def taken(self) -> int:
         return self._taken.total()
+
+    def close(self) -> None:
+        """Lets nobody in from now on; who is inside stays."""
+        self._closed = True
+
+    def check_open(self) -> None:
+        """Returns if it lets anybody in at all.
+
+        Raises:
+            NotReady: it was closed.
+        """
+        if self._closed:
+            raise NotReady("the server is about to stop")
 
     @contextmanager
     def place(self, caller: Caller = ANYBODY) -> Iterator[None]:
         """Takes a place for the length of the block.
 
         Raises:
+            NotReady: nobody is let in any more.
             Overloaded: none is free, or the caller's key has all of its own.
         """
+        self.check_open()
         if self.taken >= self.places:
             raise no_place(self.places)
         if caller != ANYBODY and 0 < self.places_per_key <= self._taken[caller]:

@@ -32,6 +32,11 @@ class Ingress:
             open_report(config.plan.spec.name),
         )
 
+    async def close(self) -> int:
+        """Lets nobody in any more, and tells how many requests are under way still."""
+        self._service.admission.close()
+        return self._service.admission.taken
+
     def __serve_build_asgi_app__(self) -> FastAPI:
         endpoint = self._service.config.settings.otlp_endpoint
         tracer = open_tracer(endpoint, "Ingress") if endpoint else None

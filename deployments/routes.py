@@ -204,7 +204,8 @@ class Routes:
         )
 
     async def health(self, request: Request) -> Response:
-        """Whether each deployment has a replica that answers."""
+        """Whether each deployment has a replica that answers, and requests are let in."""
+        self._service.admission.check_open()
         await check_health(self._service.peers)
         return await json_response({"status": "ok"})
 

@@ -5,7 +5,7 @@ import pytest
 from deployments.admission import Admission
 from deployments.byte_budget import ByteBudget
 from deployments.callers import ANYBODY, Caller
-from deployments.errors import Overloaded
+from deployments.errors import NotReady, Overloaded
 
 ALICE, BOB = Caller("a"), Caller("b")
 
@@ -29,6 +29,19 @@ def test_without_keys_or_a_bound_for_them_only_all_places_count(caller: Caller, 
     admission = Admission(places=2, places_per_key=places_per_key)
     with admission.place(caller), admission.place(caller):
         assert admission.taken == 2
+
+
+def test_once_closed_it_lets_nobody_in_and_who_is_inside_stays() -> None:
+    admission = Admission(2)
+    with admission.place():
+        admission.check_open()
+        admission.close()
+        with pytest.raises(NotReady, match="stop"), admission.place(ALICE):
+            pass
+        with pytest.raises(NotReady):
+            admission.check_open()
+        assert admission.taken == 1
+    assert admission.taken == 0
 
 
 def test_a_place_comes_back_after_a_failure() -> None:

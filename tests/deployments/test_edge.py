@@ -311,6 +311,15 @@ async def test_health_needs_every_deployment(graph: LocalGraph) -> None:
             peer.replica = replica
 
 
+async def test_load_balancers_hear_that_nobody_is_let_in_any_more(graph: LocalGraph) -> None:
+    graph.service.admission.close()
+    async with served(graph) as client:
+        for answer in (await client.get("/health"), await client.post("/segment", content=b"{}")):
+            assert problem(answer) == (503, "not_ready")
+            assert "retry-after" in answer.headers
+        assert (await client.get("/openapi.json")).status_code == 200
+
+
 async def test_backend_info_tells_what_runs(graph: LocalGraph) -> None:
     async with served(graph) as client:
         info = (await client.get("/backend_info")).json()

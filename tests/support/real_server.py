@@ -1,4 +1,4 @@
-"""The server as `make serve` starts it: `serve run` on `config/serve.yaml`, on its own Ray cluster, on a free port."""
+"""The server as `make serve` starts it: on `config/serve.yaml`, on its own Ray cluster, on a free port."""
 
 import os
 import signal
@@ -20,14 +20,14 @@ from segmentation.models import PROJECT_ROOT
 
 START_S = 240
 FAILED = "Deploying app 'sam' failed"
-"""What the controller writes when an application can't be deployed; `serve run` itself goes on."""
+"""What the controller writes when an application can't be deployed; the process that started it goes on."""
 
 
 @dataclass
 class RealServer:
     """A running server, and the processes behind it.
 
-    roots: process ids of `serve run` and of the nodes that it does not start itself.
+    roots: process ids of `deployments.run` and of the nodes that it does not start itself.
     """
 
     url: str
@@ -77,7 +77,7 @@ def serving(
     change(document)
     config, log = folder / "serve.yaml", folder / "serve.log"
     config.write_text(yaml.safe_dump(document))
-    command = [Path(sys.executable).parent / "serve", "run", "--address", address, config]
+    command = [sys.executable, "-m", "deployments.run", "--address", address, config]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=PROJECT_ROOT, env=server_environment(folder, variables), stdout=output, stderr=output
@@ -89,6 +89,8 @@ def serving(
         yield server
     finally:
         process.terminate()
+        time.sleep(0.3)
+        process.terminate()  # at once: nobody waits for an answer any more
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
