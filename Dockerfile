@@ -9,10 +9,12 @@
 #
 # Other models come by volume, checkpoints in /models and ONNX pairs in /models/onnx, where uid 1000 can read them:
 #   docker run … -v sam-models:/models -e SAM_MODEL_TYPE=vit_b sam-serve:cpu
-# A named volume that is empty gets the demo model from docker; a folder of yours hides it. A checkpoint runs on PyTorch, and downloads itself, in images built with `--build-arg PYTORCH=-pytorch`.
+# A named volume that is empty gets the demo model from docker; a folder of yours hides it. A checkpoint runs on PyTorch, and
+# downloads itself, in images built with `--build-arg PYTORCH=-pytorch`.
 #
-# The cpu target was built by buildah, and run as its user, on a stand-in for the base image (Debian 12 with its
-# own Python 3.11): 1.1 GB, 0.8 GB of it the environment, and no torch in it. The gpu target has not been built.
+# The cpu target was built by buildah, on a stand-in for the base image (Debian 12 with its own Python 3.11): 1.1 GB, 0.8 GB of it
+# the environment, and no torch in it. runc ran it as its user on the host's network: healthy 34 s after it was started, on two
+# cores, and stopped in order, as process 1. The gpu target has not been built.
 
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/opt/venv/bin:$PATH
