@@ -48,6 +48,11 @@ ENV PYTHONPATH=/app SAM_MODEL_DIR=/models SAM_ONNX_DIR=/models/onnx NUMBA_CACHE_
 ENV RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.door.open_door
 # glibc keeps memory for every thread that has ever needed some, in processes with dozens of them.
 ENV MALLOC_ARENA_MAX=1
+# Fewer series of Ray's own, whose agent takes long to write them out: docs/operations.md, "What metrics cost".
+ENV RAY_metric_cardinality_level=low \
+    RAY_SERVE_COMPACT_LONG_POLL_METRIC_TAGS=1 \
+    RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS=20,100,500,2000,10000,60000 \
+    RAY_SERVE_REPLICA_STARTUP_SHUTDOWN_LATENCY_BUCKETS_MS=1000,5000,20000,60000
 USER sam
 VOLUME /models
 # 8265 is Ray's dashboard, 8080 its metrics on Kubernetes.

@@ -11,6 +11,11 @@ EXTRAS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)$(if $(filt
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH ?= deployments.door.open_door
 # glibc keeps memory for every thread that has ever needed some, in processes with dozens of them.
 export MALLOC_ARENA_MAX ?= 1
+# Fewer series of Ray's own, whose agent takes long to write them out: docs/operations.md, "What metrics cost".
+export RAY_metric_cardinality_level ?= low
+export RAY_SERVE_COMPACT_LONG_POLL_METRIC_TAGS ?= 1
+export RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS ?= 20,100,500,2000,10000,60000
+export RAY_SERVE_REPLICA_STARTUP_SHUTDOWN_LATENCY_BUCKETS_MS ?= 1000,5000,20000,60000
 
 .PHONY: help serve preflight install test fuzz soak lint types lock
 
