@@ -1,4 +1,4 @@
-"""The compiled loops behind `measure_masks`: low-res logits to the runs of a mask, row of pixels by row of pixels.
+"""The compiled loops behind `measure_masks`: low-res logits to where a mask turns, row of pixels by row of pixels.
 
 A row is one bit per pixel; where it differs from the row above, a column of the mask begins or ends. Along a row the
 arithmetic is the same for all pixels, so blocks of them are computed at once: `segmentation.lanes`.
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from segmentation.compiled import compiled
 from segmentation.lanes import LANES, lanes_above, lowest
-from segmentation.rle import Runs
 from segmentation.upscale import TAPS
 
 MIXED = 0
@@ -36,7 +35,7 @@ def find_turns(
     band: int,
     bands: int,
 ) -> tuple[NDArray[np.int32], int, int]:
-    """Where a band of the mask's rows turns, for `to_runs`, and its pixels above `offset` and above -`offset`.
+    """Where a band of the mask's rows turns, for `turns.to_runs`, and its pixels above `offset` and above -`offset`.
 
     Args:
         logits: float32 [S, S].
@@ -101,40 +100,6 @@ def find_turns(
     turns = _with_room(turns, used + right)
     used = _fill(inside, left, right, False, row_starts[bottom + 1], turns, used)
     return turns[:used], high, low
-
-
-@compiled
-def to_runs(turns: NDArray[np.int32], width: int, corner: tuple[int, int], frame_height: int) -> Runs:
-    """The runs between the turns of each column; one that begins where the last ended goes on with it.
-
-    Args:
-        turns: (x, y), ascending by y; an even number in each column, the first one inwards. Those of several bands
-            follow each other.
-        width: of the crop.
-        corner: (x, y) of the crop in the frame.
-        frame_height: of the picture.
-    """
-    ends = np.zeros(width + 1, np.int64)
-    for turn in range(len(turns)):
-        ends[turns[turn, 0] + 1] += 1
-    for x in range(width):
-        ends[x + 1] += ends[x]
-    positions = np.empty(len(turns), np.int64)
-    for turn in range(len(turns)):
-        x = turns[turn, 0]
-        positions[ends[x]] = (corner[0] + x) * frame_height + corner[1] + turns[turn, 1]
-        ends[x] += 1
-    runs = np.empty((len(turns) // 2, 2), np.int64)
-    used = 0
-    for pair in range(len(turns) // 2):
-        start, stop = positions[2 * pair], positions[2 * pair + 1]
-        if used > 0 and runs[used - 1, 1] == start:
-            runs[used - 1, 1] = stop
-        else:
-            runs[used, 0] = start
-            runs[used, 1] = stop
-            used += 1
-    return runs[:used].copy()
 
 
 @compiled

@@ -13,8 +13,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.mask_kernel import find_turns, to_runs
+from segmentation.mask_kernel import find_turns
 from segmentation.rle import Runs, runs_area, runs_box
+from segmentation.turns import to_runs
 from segmentation.types import CropBox, Size
 from segmentation.upscale import UpscaleTable
 from segmentation.workers import Workers
