@@ -27,7 +27,9 @@ PASSING = 0.4
 class Bench:
     """One model on one machine: the reference's modules and our pair of the same weights."""
 
-    def __init__(self, spec: ModelSpec, checkpoint: Path, folder: Path, threads: int, points_per_side: int) -> None:
+    def __init__(
+        self, spec: ModelSpec, checkpoint: Path, folder: Path, threads: int, points_per_side: int = 32
+    ) -> None:
         state = load_state_dict(checkpoint)
         self.spec, self.folder, self.threads = spec, folder, threads
         self.everything = AutomaticParameters(

@@ -15,10 +15,7 @@ model and 0.26 in first turns; 0.21 at the size of Meta's models.
 """
 
 import argparse
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +28,7 @@ from segment_anything.utils.amg import coco_encode_rle, mask_to_rle_pytorch
 
 from benchmarks.automatic_bench import Bench
 from benchmarks.pictures import picture
-from benchmarks.report import finish, gemm_peak, machine
+from benchmarks.report import finish, gemm_peak, interleaved, machine
 from conversion.pair import Source, write_pair
 from segmentation.backends.onnx import OnnxDecoder
 from segmentation.backends.sam_module import build_sam
@@ -43,8 +40,6 @@ from segmentation.types import Prompt
 
 SIDE = 1024
 PLACES = [0.2, 0.5, 0.8]
-POINTS = 1
-"""A side of the bench's grid, which nothing here uses."""
 
 
 def at_1024(bench: Bench) -> tuple[Sam, OnnxDecoder, NDArray[np.float32]]:
@@ -102,10 +97,10 @@ def compare(sam: Sam, decoder: OnnxDecoder, embedding: NDArray[np.float32], roun
         for record, mask in zip(records, masks[np.argsort(-scores, kind="stable")], strict=True):
             shown = decode(record.rle)
             ious.append((shown & mask).sum() / max(1, (shown | mask).sum()))
-    goes = _turns({"reference": reference, "ours": ours, "ours_unprepared": ours_unprepared}, rounds)
+    contenders = {"reference": reference, "ours": ours, "ours_unprepared": ours_unprepared}
+    goes = interleaved({f"{name} {go}": run for name, run in contenders.items() for go in ("first", "second")}, rounds)
     first, second = (
-        {name: round(statistics.median(turn[go] for turn in turns) / len(points), 5) for name, turns in goes.items()}
-        for go in (0, 1)
+        {name: round(goes[f"{name} {go}"] / len(points), 5) for name in contenders} for go in ("first", "second")
     )
     return {
         "seconds": second,
@@ -116,20 +111,6 @@ def compare(sam: Sam, decoder: OnnxDecoder, embedding: NDArray[np.float32], roun
     }
 
 
-def _turns(contenders: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of both goes of each turn, after a round that doesn't count."""
-    turns: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
-    for round_number in range(1 + rounds):
-        for name, run in contenders.items():
-            bounds = [time.perf_counter()]
-            for _ in range(2):
-                run()
-                bounds.append(time.perf_counter())
-            if round_number:
-                turns[name].append((bounds[1] - bounds[0], bounds[2] - bounds[1]))
-    return turns
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
@@ -138,9 +119,8 @@ def main() -> None:
     result: dict[str, object] = {"machine": machine(options.threads), "model": "demo", "rounds": options.rounds}
     result["gflops_peak"] = round(gemm_peak(options.threads), 1)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(
-            find_model("demo", load_manifest()), Path("model/sam_demo.pth"), Path(folder), options.threads, POINTS
-        )
+        model = find_model("demo", load_manifest())
+        bench = Bench(model, Path("model/sam_demo.pth"), Path(folder), options.threads)
         embedding = bench.embedding(picture("coins"))
         result["demo"] = compare(bench.sam, bench.decoder, embedding, options.rounds)
         result["side_1024"] = compare(*at_1024(bench), options.rounds)
