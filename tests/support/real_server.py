@@ -19,13 +19,14 @@ from deployments.door import OPENER, VARIABLE
 from segmentation.models import PROJECT_ROOT
 
 START_S = 240
-FEWER_SERIES = {
+SHIPPED_VARIABLES = {
+    "MALLOC_ARENA_MAX": "1",
     "RAY_metric_cardinality_level": "low",
     "RAY_SERVE_COMPACT_LONG_POLL_METRIC_TAGS": "1",
     "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS": "20,100,500,2000,10000,60000",
     "RAY_SERVE_REPLICA_STARTUP_SHUTDOWN_LATENCY_BUCKETS_MS": "1000,5000,20000,60000",
 }
-"""Of Ray's own: what `make serve` and the image set."""
+"""Of Ray's and glibc's own: what `make serve` and the image set."""
 FAILED = "Deploying app 'sam' failed"
 """What the controller writes when an application can't be deployed; the process that started it goes on."""
 
@@ -118,8 +119,7 @@ def server_environment(home: Path, variables: Mapping[str, str]) -> dict[str, st
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         VARIABLE: OPENER,
-        "MALLOC_ARENA_MAX": "1",
-        **FEWER_SERIES,
+        **SHIPPED_VARIABLES,
         **variables,
     }
 
