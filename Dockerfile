@@ -62,7 +62,14 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
 CMD ["python", "-m", "deployments.run", "--address", "local", "config/container.yaml"]
 
 FROM server AS gpu
+ARG PYTORCH=""
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# triton, which compiles the kernels of the bf16 and fp16 encoder where they run, needs a C compiler for that.
+USER root
+RUN if [ -n "$PYTORCH" ]; then \
+      apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; \
+    fi
+USER sam
 COPY --from=build-gpu /opt/venv /opt/venv
 
 # The last target is what `docker build .` makes.

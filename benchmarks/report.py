@@ -14,6 +14,7 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "torch",
+    "triton",
     "onnxruntime",
     "onnxruntime-gpu",
     "segment-anything",

@@ -5,6 +5,7 @@ scores (`relative_attention`), and the hidden layer of the MLPs exists for a par
 norms are fp32; matrix products are in the dtype of their weights. Knows no files and no numpy.
 """
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -36,12 +37,15 @@ class LeanViT:
         self._std = torch.tensor(architecture.pixel_std, device=self._device)
         kernel = self._vit.patch_embed.proj.weight
         self._patch_kernel = kernel.permute(0, 2, 3, 1).reshape(kernel.shape[0], -1)
+
+    @cached_property
+    def _positions(self) -> list[RelativePosition]:
         folded = self._device.type != "cpu" or self._dtype != torch.float32
-        self._positions = [
+        return [
             RelativePosition(
                 block.attn.rel_pos_h,
                 block.attn.rel_pos_w,
-                block.window_size or architecture.embedding_side,
+                block.window_size or self._architecture.embedding_side,
                 dtype=self._dtype,
                 folded=folded,
             )
@@ -54,12 +58,16 @@ class LeanViT:
         Pixels beyond a picture's (height, width) count as 0 after normalising.
         """
         tokens = self._patches(images, sizes)
+        self._blocks(tokens)
+        return self._neck(tokens)
+
+    def _blocks(self, tokens: torch.Tensor) -> None:
+        """All blocks, on tokens float32 [B, h, w, E], in place."""
         workspace: Workspace = {}
         for block, position in zip(self._vit.blocks, self._positions, strict=True):
             normed = _norm(tokens, block.norm1).to(self._dtype)
             tokens += self._attention(normed, block, position, workspace)
             self._add_mlp(tokens.view(-1, tokens.shape[-1]), block)
-        return self._neck(tokens)
 
     def _patches(self, images: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
         """Tokens float32 [B, h, w, E]: `Sam.preprocess`, patch embedding and absolute position."""

@@ -1,14 +1,18 @@
 """The PyTorch backend: the weights of the `segment_anything` modules behind the runtime protocol.
 
-The reference that the ONNX backend is held to, and what runs without a conversion. Only this file, `lean_vit`,
-`relative_attention`, `sam_module` and `weights` import torch.
+The reference that the ONNX backend is held to, and what runs without a conversion. Only this file and what it imports
+from this folder (`lean_vit`, `fused_vit` and their kernels, `sam_module`, `weights`) import torch.
 """
 
+import logging
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from segment_anything.modeling import ImageEncoderViT
 
 from segmentation.backends.lean_vit import LeanViT
 from segmentation.backends.precision import runs
@@ -20,7 +24,11 @@ from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
 from segmentation.workers import Workers
 
+_logger = logging.getLogger(__name__)
+
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_HOST_DTYPES = {"uint8": torch.uint8, "int64": torch.int64}
 
 PROMPTS_PER_RUN = 16
 """The decoder copies the image embedding for every prompt; this bounds the copies."""
@@ -57,7 +65,7 @@ class PyTorchEncoder:
         encoder = encoder.to_empty(device=device)
         load_into(encoder, load_state_dict(checkpoint), prefix="image_encoder.", source=str(checkpoint))
         _narrow(encoder, _DTYPES[precision])
-        self._encoder = LeanViT(encoder.eval(), architecture)
+        self._encoder = _open_vit(encoder.eval(), architecture, device, _DTYPES[precision])
         self._device = torch.device(device)
 
     @torch.inference_mode()
@@ -67,16 +75,36 @@ class PyTorchEncoder:
         Raises:
             NumericalError: an embedding is not finite.
         """
-        step = len(images) if self.runtime.device == "cuda" else 1
-        embeddings = np.empty((len(images), *self.architecture.embedding_shape), np.float32)
-        for start in range(0, len(images), max(step, 1)):
+        on_gpu = self.runtime.device == "cuda"
+        step = max(len(images), 1) if on_gpu else 1
+        embeddings = torch.empty((len(images), *self.architecture.embedding_shape), pin_memory=on_gpu)
+        for start in range(0, len(images), step):
             part = slice(start, start + step)
-            pictures = torch.from_numpy(np.array(images[part])).to(self._device)
-            seen = torch.from_numpy(np.array(sizes[part])).to(self._device)
-            embeddings[part] = self._encoder(pictures, seen).cpu().numpy()
-        if not np.isfinite(embeddings).all():
-            raise NumericalError("an image embedding is not finite: the weights or the runtime are broken")
-        return embeddings
+            made = self._encoder(self._send(images[part]), self._send(sizes[part]))
+            embeddings[part].copy_(made, non_blocking=True)
+            if not made.isfinite().all():  # which waits for the copy
+                raise NumericalError("an image embedding is not finite: the weights or the runtime are broken")
+        return embeddings.numpy()
+
+    def _send(self, array: NDArray[Any]) -> torch.Tensor:
+        """A copy on the device, by way of memory that a GPU reads itself."""
+        host = torch.empty(array.shape, dtype=_HOST_DTYPES[array.dtype.name], pin_memory=self.runtime.device == "cuda")
+        host.numpy()[...] = array
+        return host.to(self._device, non_blocking=True)
+
+
+def _open_vit(encoder: ImageEncoderViT, architecture: Architecture, device: str, dtype: torch.dtype) -> LeanViT:
+    """The form with kernels for GPUs where they run; they need triton, which comes with PyTorch's CUDA builds."""
+    if device == "cuda" and dtype != torch.float32 and find_spec("triton") is not None:
+        from segmentation.backends.fused_vit import FusedViT  # noqa: PLC0415
+
+        if FusedViT.fits(architecture):
+            fused = FusedViT(encoder, architecture)
+            fault = fused.fault()
+            if fault is None:
+                return fused
+            _logger.warning("the image encoder goes on without its own GPU kernels, which is slower: %s", fault)
+    return LeanViT(encoder, architecture)
 
 
 def _narrow(encoder: torch.nn.Module, dtype: torch.dtype) -> None:

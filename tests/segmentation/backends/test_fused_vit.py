@@ -1,0 +1,64 @@
+"""The encoder for GPUs is held to `segment_anything`: on a GPU if there is one, else by triton's interpreter."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import fused_vit_errors
+import pytest
+import torch
+
+from segmentation.backends.fused_vit import FusedViT
+from segmentation.models import Architecture, load_manifest
+
+ON_GPU = torch.cuda.is_available()
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Any]:
+    interpreted = {} if ON_GPU else {"TRITON_INTERPRET": "1"}
+    paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, fused_vit_errors.__file__]
+    done = subprocess.run(command, env={**os.environ, **paths, **interpreted}, check=True, stdout=subprocess.PIPE)
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("precision", "bound"),
+    [
+        ("fp16", 2e-3),
+        pytest.param("bf16", 2e-2, marks=pytest.mark.skipif(not ON_GPU, reason="triton's interpreter has no bf16")),
+    ],
+)
+@pytest.mark.parametrize("architecture", fused_vit_errors.ARCHITECTURES)
+def test_embeddings_are_those_of_segment_anything(
+    architecture: str, precision: str, bound: float, measured: dict[str, Any]
+) -> None:
+    assert measured["errors"][f"{architecture} {precision}"] < bound
+
+
+def test_kernels_that_compute_wrong_are_noticed(measured: dict[str, Any]) -> None:
+    sound, broken = measured["faults"]
+    assert sound is None
+    assert "differ from PyTorch" in broken
+
+
+def test_every_model_of_the_manifest_fits() -> None:
+    assert all(FusedViT.fits(spec.architecture) for spec in load_manifest().values())
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture(256, embed_dim=48, depth=1, num_heads=4, global_attn_indexes=()),
+        Architecture(256, embed_dim=176, depth=1, num_heads=2, global_attn_indexes=()),
+        Architecture(192, embed_dim=64, depth=1, num_heads=1, global_attn_indexes=()),
+        Architecture(512, embed_dim=64, depth=1, num_heads=1, global_attn_indexes=(), window_size=17),
+    ],
+    ids=["heads_of_12", "heads_of_88", "12_patches_a_side", "windows_of_17"],
+)
+def test_what_the_kernels_do_not_take_does_not_fit(architecture: Architecture) -> None:
+    assert not FusedViT.fits(architecture)
