@@ -24,6 +24,7 @@ PACKAGES = (
     "pillow",
     "ray",
     "prometheus-client",
+    "opentelemetry-exporter-prometheus",
 )
 
 
