@@ -98,8 +98,9 @@ def test_the_image_copies_what_is_there_and_the_context_lets_in() -> None:
 
 def test_the_image_does_not_run_as_root() -> None:
     text = (PROJECT_ROOT / "Dockerfile").read_text()
-    server = text[text.index("AS server") :]
-    assert re.findall(r"^USER (\S+)$", server, re.MULTILINE) == ["sam"]
+    users = [re.findall(r"^USER (\S+)$", stage, re.MULTILINE) for stage in text[text.index("AS server") :].split("\nFROM ")]
+    assert users[0][-1:] == ["sam"]
+    assert {found[-1] for found in users if found} == {"sam"}
 
 
 @pytest.mark.parametrize(
