@@ -98,7 +98,8 @@ def test_the_image_copies_what_is_there_and_the_context_lets_in() -> None:
 
 def test_the_image_does_not_run_as_root() -> None:
     text = (PROJECT_ROOT / "Dockerfile").read_text()
-    users = [re.findall(r"^USER (\S+)$", stage, re.MULTILINE) for stage in text[text.index("AS server") :].split("\nFROM ")]
+    stages = text[text.index("AS server") :].split("\nFROM ")
+    users = [re.findall(r"^USER (\S+)$", stage, re.MULTILINE) for stage in stages]
     assert users[0][-1:] == ["sam"]
     assert {found[-1] for found in users if found} == {"sam"}
 
