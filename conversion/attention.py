@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from conversion.graph import Graph
 from conversion.linears import INT8_LEVELS, SHORTEST, Linear, scaled_rows
+from conversion.mlp import Mlp
 from conversion.weights import Weights
 from conversion.windows import Windows
 
@@ -35,8 +36,9 @@ Attend = Callable[[Graph, Queries, str, str, Windows], str]
 class Recipe:
     """How the blocks of an encoder compute.
 
-    linear: the products behind norms.
-    projection: the products behind attention and behind the activation, whose tokens differ in length.
+    linear: the products behind the first norm.
+    projection: the products behind attention, whose tokens differ in length.
+    mlp: what follows the second norm.
     attend, attend_windows: over the whole picture, and within windows.
     cut_first: windows are cut before the products, which copies less and computes more; else behind them.
     smooths: whether norms are smoothed for the products behind them.
@@ -44,6 +46,7 @@ class Recipe:
 
     linear: Linear
     projection: Linear
+    mlp: Mlp
     attend: Attend
     attend_windows: Attend
     cut_first: bool
@@ -57,6 +60,7 @@ def attention(
 
     factors: by which the norm divided each channel, None for 1.
     """
+    tokens = windows.pad(graph, tokens)
     if recipe.cut_first:
         tokens = windows.cut(graph, tokens)
     kernels, biases = np.split(attn["qkv.weight"], 3), np.split(attn["qkv.bias"], 3)

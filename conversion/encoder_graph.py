@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from conversion.attention import Recipe, attention, fused_attend, int8_attend, plain_attend
 from conversion.graph import Graph
 from conversion.layers import norm
-from conversion.linears import float_linear, int8_linear, int8_linear_by_row, scaled_rows, smooth
+from conversion.linears import float_linear, int8_linear, int8_linear_by_row, smooth
+from conversion.mlp import float_mlp, int8_mlp
 from conversion.weights import Weights
 from conversion.windows import Windows
 from segmentation.models import Architecture
@@ -19,8 +20,8 @@ NORM_EPSILON = 1e-6
 """Of every norm in the encoder (`build_sam`, `LayerNorm2d`)."""
 
 RECIPES = {
-    "fp32": Recipe(float_linear, float_linear, fused_attend, plain_attend, cut_first=False, smooths=False),
-    "int8": Recipe(int8_linear, int8_linear_by_row, int8_attend, plain_attend, cut_first=True, smooths=True),
+    "fp32": Recipe(float_linear, float_linear, float_mlp, fused_attend, plain_attend, cut_first=False, smooths=False),
+    "int8": Recipe(int8_linear, int8_linear_by_row, int8_mlp, int8_attend, plain_attend, cut_first=True, smooths=True),
 }
 """Patch embedding and neck are float32 in all of them: they are little work."""
 
@@ -87,14 +88,8 @@ def _block(graph: Graph, tokens: str, block: Weights, windows: Windows, recipe: 
     normed, factors = _norm(graph, tokens, block, "norm1", block["attn.qkv.weight"], recipe)
     attended = attention(graph, normed, block.below("attn"), windows, recipe, factors)
     tokens = graph.add(tokens, attended)
-    kernel = block["mlp.lin1.weight"]
-    normed, factors = _norm(graph, tokens, block, "norm2", kernel, recipe)
-    hidden = recipe.linear(
-        graph, normed, scaled_rows(kernel.T, factors), block["mlp.lin1.bias"], f"{block.prefix}mlp.lin1"
-    )
-    kernel, bias = block["mlp.lin2.weight"].T, block["mlp.lin2.bias"]
-    narrow = recipe.projection(graph, graph.op("Gelu", hidden), kernel, bias, f"{block.prefix}mlp.lin2")
-    return graph.add(tokens, narrow)
+    normed, factors = _norm(graph, tokens, block, "norm2", block["mlp.lin1.weight"], recipe)
+    return graph.add(tokens, recipe.mlp(graph, normed, block.below("mlp"), factors))
 
 
 def _norm(

@@ -1,11 +1,16 @@
 """How tokens are cut into squares that attend among themselves, and put together again."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from conversion.graph import Graph
 from segmentation.models import Architecture
 
 
 class Windows:
     """`window_partition` and `window_unpartition` of `segment_anything`, on tokens [B * hw, E].
+
+    Each is one gather of whole tokens; what pads a window is a token of zeros behind the picture's own.
 
     side: of one square, in patches; the whole picture is one square for global attention.
     """
@@ -17,18 +22,24 @@ class Windows:
         self.heads = architecture.num_heads
         self.head_dim = architecture.embed_dim // architecture.num_heads
         self._per_axis = -(-self.count // self.side)
-        self._padded = self._per_axis * self.side
+        self._beyond = self._per_axis * self.side > self.count
         self._width = architecture.embed_dim
 
+    def pad(self, graph: Graph, tokens: str) -> str:
+        """[B * hw, E] -> as `cut` takes them: a token of zeros behind each picture's, where windows reach beyond it.
+
+        Products without a bias keep it zero.
+        """
+        if self._beyond:
+            tokens = graph.reshape(tokens, -1, self.count**2, self._width)
+            tokens = graph.reshape(graph.op("Pad", tokens, graph.ints(0, 0, 0, 0, 1, 0)), -1, self._width)
+        return tokens
+
     def cut(self, graph: Graph, tokens: str) -> str:
-        """[B * hw, E] -> [B * windows * ss, E]; padded tokens are 0."""
-        if self._padded > self.count:
-            added = self._padded - self.count
-            grid = graph.reshape(tokens, -1, self.count, self.count, self._width)
-            tokens = graph.op("Pad", grid, graph.ints(0, 0, 0, 0, 0, added, added, 0))
-        if self._per_axis > 1:
-            grid = graph.reshape(tokens, -1, self._per_axis, self.side, self._per_axis, self.side, self._width)
-            tokens = graph.transpose(grid, 0, 1, 3, 2, 4, 5)
+        """What `pad` gave, or products of it -> [B * windows * ss, E]; padded tokens are what the last one is."""
+        if self.side != self.count:
+            tokens = graph.reshape(tokens, -1, self.count**2 + self._beyond, self._width)
+            tokens = graph.op("Gather", tokens, graph.constant(self._sources().ravel(), np.int64), axis=1)
         return graph.reshape(tokens, -1, self._width)
 
     def split(self, graph: Graph, tokens: str) -> str:
@@ -37,11 +48,17 @@ class Windows:
 
     def join(self, graph: Graph, attended: str) -> str:
         """[N, ss, E] -> [B * hw, E], without the padding."""
-        if self._per_axis > 1:
-            grid = graph.reshape(attended, -1, self._per_axis, self._per_axis, self.side, self.side, self._width)
-            attended = graph.transpose(grid, 0, 1, 3, 2, 4, 5)
-        if self._padded > self.count:
-            grid = graph.reshape(attended, -1, self._padded, self._padded, self._width)
-            end = graph.ints(self.count, self.count)
-            attended = graph.op("Slice", grid, graph.ints(0, 0), end, graph.ints(1, 2))
+        if self.side != self.count:
+            sources = self._sources().ravel()
+            attended = graph.reshape(attended, -1, len(sources), self._width)
+            places = np.argsort(sources, kind="stable")[: self.count**2]
+            attended = graph.op("Gather", attended, graph.constant(places, np.int64), axis=1)
         return graph.reshape(attended, -1, self._width)
+
+    def _sources(self) -> NDArray[np.int64]:
+        """The token of the picture at each place of each window, [windows, ss]; hw where there is none."""
+        padded = self._per_axis * self.side
+        grid = np.full((padded, padded), self.count**2)
+        grid[: self.count, : self.count] = np.arange(self.count**2).reshape(self.count, self.count)
+        squares = grid.reshape(self._per_axis, self.side, self._per_axis, self.side).transpose(0, 2, 1, 3)
+        return squares.reshape(-1, self.side**2)
