@@ -21,9 +21,9 @@ class Windows:
         self.side = self.count if whole else architecture.window_size
         self.heads = architecture.num_heads
         self.head_dim = architecture.embed_dim // architecture.num_heads
-        self._per_axis = -(-self.count // self.side)
-        self._beyond = self._per_axis * self.side > self.count
         self._width = architecture.embed_dim
+        self._sources = _sources(self.count, self.side)
+        self._beyond = len(self._sources) > self.count**2
 
     def pad(self, graph: Graph, tokens: str) -> str:
         """[B * hw, E] -> as `cut` takes them: a token of zeros behind each picture's, where windows reach beyond it.
@@ -39,7 +39,7 @@ class Windows:
         """What `pad` gave, or products of it -> [B * windows * ss, E]; padded tokens are what the last one is."""
         if self.side != self.count:
             tokens = graph.reshape(tokens, -1, self.count**2 + self._beyond, self._width)
-            tokens = graph.op("Gather", tokens, graph.constant(self._sources().ravel(), np.int64), axis=1)
+            tokens = graph.op("Gather", tokens, graph.ints(*self._sources), axis=1)
         return graph.reshape(tokens, -1, self._width)
 
     def split(self, graph: Graph, tokens: str) -> str:
@@ -49,16 +49,16 @@ class Windows:
     def join(self, graph: Graph, attended: str) -> str:
         """[N, ss, E] -> [B * hw, E], without the padding."""
         if self.side != self.count:
-            sources = self._sources().ravel()
-            attended = graph.reshape(attended, -1, len(sources), self._width)
-            places = np.argsort(sources, kind="stable")[: self.count**2]
-            attended = graph.op("Gather", attended, graph.constant(places, np.int64), axis=1)
+            attended = graph.reshape(attended, -1, len(self._sources), self._width)
+            places = np.argsort(self._sources)[: self.count**2]
+            attended = graph.op("Gather", attended, graph.ints(*places), axis=1)
         return graph.reshape(attended, -1, self._width)
 
-    def _sources(self) -> NDArray[np.int64]:
-        """The token of the picture at each place of each window, [windows, ss]; hw where there is none."""
-        padded = self._per_axis * self.side
-        grid = np.full((padded, padded), self.count**2)
-        grid[: self.count, : self.count] = np.arange(self.count**2).reshape(self.count, self.count)
-        squares = grid.reshape(self._per_axis, self.side, self._per_axis, self.side).transpose(0, 2, 1, 3)
-        return squares.reshape(-1, self.side**2)
+
+def _sources(count: int, side: int) -> NDArray[np.int64]:
+    """The token of a picture of count x count at each place of each window, [windows * ss]; the one behind the last
+    where there is none."""
+    per_axis = -(-count // side)
+    tokens = np.arange(count**2).reshape(count, count)
+    grid = np.pad(tokens, (0, per_axis * side - count), constant_values=count**2)
+    return grid.reshape(per_axis, side, per_axis, side).transpose(0, 2, 1, 3).ravel()
