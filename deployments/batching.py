@@ -3,10 +3,14 @@
 Nothing is ever held back in the hope of company: an idle batcher starts at once, and a busy one finds its next batch in
 the queue that grew meanwhile. `serve.batch` waits on a timer instead, and keeps closing small batches on it while one
 executes.
+
+What waits for several batches is dealt out evenly: of 40 jobs, no more than 24 at once, 20 run and then 20, not 24 and
+16. That is no more batches, and whoever came later doesn't wait for one more than his neighbours to fill up another.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -66,7 +70,7 @@ class Batcher(Generic[Job, Result]):
     Args:
         run: called in the executor with 1 to `max_weight` weight of jobs; returns one result a job, in order.
         executor: where it runs. Share one of a single thread to keep batches of several batchers apart.
-        max_weight: the most weight in a batch; a heavier job runs alone. May be changed at any time.
+        max_weight: the most weight in a batch, at least 1; a heavier job runs alone. May be changed at any time.
         weigh: a job's weight, 1 by default.
         report: told of each batch.
     """
@@ -109,17 +113,16 @@ class Batcher(Generic[Job, Result]):
             await self._run_batch(batch)
 
     def _next_batch(self) -> list[_Waiting[Job, Result]]:
+        self._queue = deque(waiting for waiting in self._queue if not waiting.future.done())
+        left = sum(waiting.weight for waiting in self._queue)
+        share = left / max(1, math.ceil(left / self.max_weight))
         batch: list[_Waiting[Job, Result]] = []
         weight = 0
-        while self._queue:
-            head = self._queue[0]
-            if head.future.done():
-                self._queue.popleft()
-                continue
-            if batch and weight + head.weight > self.max_weight:
+        while self._queue and (not batch or weight < share):
+            if batch and weight + self._queue[0].weight > self.max_weight:
                 break
             batch.append(self._queue.popleft())
-            weight += head.weight
+            weight += batch[-1].weight
         return batch
 
     async def _run_batch(self, batch: list[_Waiting[Job, Result]]) -> None:

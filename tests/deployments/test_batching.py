@@ -61,6 +61,19 @@ async def test_what_came_while_a_batch_ran_is_the_next_batch(threads: ThreadPool
     assert [(await other).result for other in others] == [10, 20, 30, 40, 50]
 
 
+async def test_what_fills_several_batches_is_dealt_out_evenly(threads: ThreadPoolExecutor) -> None:
+    run = Executor()
+    batcher: Batcher[int, int] = Batcher(run, threads, max_weight=24)
+    await asyncio.gather(*(batcher.submit(job) for job in range(50)))
+    assert [len(batch) for batch in run.batches] == [17, 17, 16]
+    assert [job for batch in run.batches for job in batch] == list(range(50))
+
+
+async def test_a_job_without_weight_runs_too(threads: ThreadPoolExecutor) -> None:
+    batcher: Batcher[int, int] = Batcher(Executor(), threads, max_weight=8, weigh=lambda job: job)
+    assert (await batcher.submit(0)).result == 0
+
+
 async def test_no_batch_is_heavier_than_the_bound_but_a_heavy_job_runs_alone(threads: ThreadPoolExecutor) -> None:
     run = Executor()
     batcher = Batcher(run, threads, max_weight=5, weigh=lambda job: job)
