@@ -18,11 +18,12 @@ file stays.
 """
 
 import argparse
-import asyncio
 import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+
+import uvloop
 
 from benchmarks.load_faults import ingress, kills, node
 from benchmarks.load_latency import batching, beside_a_grid, concurrent, interactive
@@ -52,7 +53,7 @@ async def on_one_server(name: str) -> dict[str, object]:
 def run(name: str) -> dict[str, object]:
     """One part's figures, with the machine they were taken on."""
     of, started = machine(int(cluster_of({}).cpus)), time.monotonic()
-    figures = FAULTS[name]() if name in FAULTS else asyncio.run(on_one_server(name))
+    figures = FAULTS[name]() if name in FAULTS else uvloop.run(on_one_server(name))
     return {"machine": of, "seconds": round(time.monotonic() - started), **figures}
 
 

@@ -110,17 +110,18 @@ class Client:
 
     async def open(self, draw: Callable[[], Request], per_s: float, seconds: float) -> Run:
         """That many requests in a second, evenly spaced, for that long; waits for all answers."""
+        requests = [draw() for _ in range(int(per_s * seconds))]  # the server shares the cores while it runs
         run, started = Run(), time.perf_counter()
         under_way: set[asyncio.Task[None]] = set()
 
-        async def one() -> None:
-            run.answers.append(await self.send(draw(), started=started))
+        async def one(request: Request) -> None:
+            run.answers.append(await self.send(request, started=started))
 
-        for number in range(int(per_s * seconds)):
+        for number, request in enumerate(requests):
             pause = started + number / per_s - time.perf_counter()
             if pause > 0:
                 await asyncio.sleep(pause)
-            task = asyncio.create_task(one())
+            task = asyncio.create_task(one(request))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         run.seconds = time.perf_counter() - started
@@ -133,5 +134,6 @@ async def client(url: str) -> AsyncIterator[Client]:
     """A client with as many connections as it needs."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=jar) as session:
         yield Client(session, url)
