@@ -2,8 +2,9 @@
 
     .venv/bin/python scripts/panels.py [http://127.0.0.1:9090]
 
-Prints one line a query, and exits with 1 if one has no data. Panels of what did not happen yet (problems, evictions)
-are empty until it does. Knows the dashboard and Prometheus, and nothing of the server.
+Prints one line a query, and exits with 1 if one has no data. Most are rates over a minute: without requests they are
+empty, and so are those of what did not happen yet (problems, evictions). Knows the dashboard and Prometheus, and
+nothing of the server.
 """
 
 import json
@@ -40,7 +41,11 @@ def main() -> int:
     prometheus = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:9090"
     empty = 0
     for title, expression in queries(json.loads(DASHBOARD.read_text())):
-        values = ask(prometheus, expression)
+        try:
+            values = ask(prometheus, expression)
+        except OSError as error:
+            print(f"{prometheus} doesn't answer as Prometheus does ({error}): start it as config/prometheus.yml says")
+            return 1
         empty += not values
         shown = " ".join(f"{value:.4g}" for value in values[:6]) or "NO DATA"
         print(f"{title:28} {shown}")
