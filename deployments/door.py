@@ -3,7 +3,7 @@
 Serve's proxy can't hand requests to the ingress as fast as they may have to be refused, and those with a chance of a
 place wait before it with all others. So the door counts what is under way and refuses by itself, in the words of the
 ingress, whose answers tell it the number of places. The ingress keeps counting too: it has the last word where there
-are several doors, and the only one on bounds of an API key.
+are several doors, and the only one on bounds of an API key. Small bodies it sends along (`deployments.carried_body`).
 
 Knows no settings. Serve opens it in its proxies, or in the ingress where there are none, if the environment that Ray
 was started in says so: `VARIABLE=OPENER`.
@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.admission import no_place
-from deployments.headers import ADMITTED, API_HEADERS, PLACES, REQUEST_ID, request_id_of
+from deployments.carried_body import carried
+from deployments.headers import ADMITTED, API_HEADERS, CARRIED_BYTES, PLACES, REQUEST_ID, request_id_of
 from deployments.problems import problem_of
 from deployments.reports import Refused, Report, unreported
 from deployments.serve_report import open_report
@@ -32,10 +33,14 @@ _NEEDS_PLACE = re.compile(f"(.*?)(?:{'|'.join(ADMITTED)})(?:/.*)?", re.DOTALL)
 
 @dataclass(slots=True)
 class _Room:
-    """The places of one app, None once something else answers there, and its requests under way through this door."""
+    """The places of one app, None once something else answers there, and its requests under way through this door.
+
+    carried_bytes: the largest body that may be sent along, as the latest answer said; 0 if it didn't.
+    """
 
     places: int | None = None
     taken: int = 0
+    carried_bytes: int = 0
 
     @property
     def is_full(self) -> bool:
@@ -82,19 +87,22 @@ class Door:
 
         room.taken += 1
         try:
-            await self._app(scope, receive, send_learning)
+            async with carried(scope, receive, room.carried_bytes) as (laden, receive_rest):
+                await self._app(laden, receive_rest, send_learning)
         finally:
             leave()
 
     def _learn(self, prefix: str, start: Message) -> None:
         headers = MutableHeaders(scope=start)
-        told = headers.get(PLACES, "")
-        if told.isdecimal():
-            del headers[PLACES]
+        places, carried_bytes = headers.get(PLACES, ""), headers.get(CARRIED_BYTES, "")
+        if places.isdecimal():
             # Only now: prefixes that nobody answers for would be as many as callers make up.
-            self._rooms.setdefault(prefix, _Room()).places = int(told)
+            self._rooms.setdefault(prefix, _Room()).places = int(places)
+            del headers[PLACES], headers[CARRIED_BYTES]
         elif start["status"] < 400 and prefix in self._rooms:
             self._rooms[prefix].places = None
+        if prefix in self._rooms:
+            self._rooms[prefix].carried_bytes = int(carried_bytes) if carried_bytes.isdecimal() else 0
 
     def _refuse(self, room: _Room, request_id: str) -> Response:
         problem = problem_of(no_place(room.places or 0))

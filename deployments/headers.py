@@ -6,6 +6,8 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.carried_body import LARGEST_BYTES
+
 DOCS = "/docs"
 """The page for people, and what is under it."""
 
@@ -15,6 +17,8 @@ ADMITTED = ("/segment", "/embeddings")
 REQUEST_ID = "X-Request-ID"
 PLACES = "Sam-Places"
 """How many requests may be under way at once: told to the door (`deployments.door`), which keeps it to itself."""
+CARRIED_BYTES = "Sam-Carried-Bytes"
+"""How large a body may be that the door sends along with the head (`deployments.carried_body`): told to it likewise."""
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 DOCS_POLICY = (
@@ -64,6 +68,7 @@ class AnswerHeaders:
                     headers[REQUEST_ID] = request_id
                 if tells_places:
                     headers[PLACES] = self._places
+                    headers[CARRIED_BYTES] = str(LARGEST_BYTES)
                 headers["Content-Security-Policy"] = policy
                 headers.update(_SAFETY)
                 headers.setdefault("Cache-Control", "no-store")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
+from deployments.carried_body import CarriedBody
 from deployments.compression import Compression
 from deployments.cors import add_cors
 from deployments.deadline import Deadline
@@ -106,6 +107,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     describe(app)
     app.add_exception_handler(HTTPException, _raise)
     # Each is around those before it: a preflight needs no key, and refusals carry every header too.
+    app.add_middleware(CarriedBody)
     app.add_middleware(
         Edge,
         keyring=service.keyring,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from waiting import until
 
+from deployments.carried_body import LARGEST_BYTES
 from deployments.door import Door
 from deployments.reports import Event, Refused
 from deployments.routes import create_app
@@ -111,6 +112,7 @@ async def test_a_refusal_is_the_one_of_the_ingress(sam: Sam) -> None:
     assert refused.json() == expected.json()
     told_by_ingress = dict(expected.headers)
     assert told_by_ingress.pop("sam-places") == "1"
+    assert told_by_ingress.pop("sam-carried-bytes") == str(LARGEST_BYTES)
     assert dict(refused.headers) == told_by_ingress
 
 
@@ -131,7 +133,7 @@ async def test_clients_are_not_told_of_places(sam: Sam) -> None:
         assert "sam-places" not in (await client.get("/health")).headers
     async with at(Door(app)) as client:
         for path in ("/segment", "/embeddings/none", "/health"):
-            assert "sam-places" not in (await client.post(path)).headers
+            assert not {"sam-places", "sam-carried-bytes"} & set((await client.post(path)).headers)
 
 
 async def test_everybody_comes_in_until_the_ingress_has_told() -> None:
