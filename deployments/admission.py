@@ -6,25 +6,27 @@ from contextlib import contextmanager
 
 from deployments.callers import ANYBODY, Caller
 from deployments.errors import NotReady, Overloaded
+from deployments.places import Places
 
 
 class Admission:
     """A number of places. A request that finds none is turned away before its body is read.
 
     Args:
-        places: for everybody together.
+        places: for everybody together; see `Places`.
         places_per_key: for each API key; 0 sets no bound of its own.
     """
 
     def __init__(self, places: int, places_per_key: int = 0) -> None:
         self.places = places
         self.places_per_key = places_per_key
-        self._taken: Counter[Caller] = Counter()
+        self._places = Places(places)
+        self._taken_by: Counter[Caller] = Counter()
         self._closed = False
 
     @property
     def taken(self) -> int:
-        return self._taken.total()
+        return self._places.taken
 
     def close(self) -> None:
         """Lets nobody in from now on; who is inside stays."""
@@ -48,17 +50,14 @@ class Admission:
             Overloaded: none is free, or the caller's key has all of its own.
         """
         self.check_open()
-        if self.taken >= self.places:
-            raise no_place(self.places)
-        if caller != ANYBODY and 0 < self.places_per_key <= self._taken[caller]:
+        if refusal := self._places.refusal():
+            raise refusal
+        if caller != ANYBODY and 0 < self.places_per_key <= self._taken_by[caller]:
             raise Overloaded(f"{self.places_per_key} requests of this API key are under way already; try again")
-        self._taken[caller] += 1
+        self._taken_by[caller] += 1
+        self._places.take()
         try:
             yield
         finally:
-            self._taken[caller] -= 1
-
-
-def no_place(places: int) -> Overloaded:
-    """The refusal of a request that finds all places taken."""
-    return Overloaded(f"{places} requests are under way already; try again")
+            self._taken_by[caller] -= 1
+            self._places.leave()

@@ -10,16 +10,17 @@ was started in says so: `VARIABLE=OPENER`.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.admission import no_place
 from deployments.carried_body import carried
+from deployments.errors import Overloaded
 from deployments.headers import ADMITTED, API_HEADERS, CARRIED_BYTES, PLACES, REQUEST_ID, request_id_of
+from deployments.places import Places
 from deployments.problems import problem_of
 from deployments.reports import Refused, Report, unreported
 from deployments.serve_report import open_report
@@ -33,18 +34,14 @@ _NEEDS_PLACE = re.compile(f"(.*?)(?:{'|'.join(ADMITTED)})(?:/.*)?", re.DOTALL)
 
 @dataclass(slots=True)
 class _Room:
-    """The places of one app, None once something else answers there, and its requests under way through this door.
+    """What is known of one app.
 
+    places: taken by its requests under way through this door; without a bound once something else answers there.
     carried_bytes: the largest body that may be sent along, as the latest answer said; 0 if it didn't.
     """
 
-    places: int | None = None
-    taken: int = 0
+    places: Places = field(default_factory=Places)
     carried_bytes: int = 0
-
-    @property
-    def is_full(self) -> bool:
-        return self.places is not None and self.taken >= self.places
 
 
 class Door:
@@ -66,15 +63,16 @@ class Door:
         prefix = matched[1]
         room = self._rooms.get(prefix) or _Room()
         headers = Headers(scope=scope)
-        if room.is_full and "origin" not in headers:
-            await self._refuse(room, request_id_of(headers))(scope, receive, send)
+        if "origin" not in headers and (refusal := room.places.refusal()):
+            await self._refuse(refusal, request_id_of(headers))(scope, receive, send)
             return
 
         takes_place = True
 
         def leave() -> None:
             nonlocal takes_place
-            room.taken -= takes_place
+            if takes_place:
+                room.places.leave()
             takes_place = False
 
         async def send_learning(message: Message) -> None:
@@ -85,7 +83,7 @@ class Door:
                 leave()
             await send(message)
 
-        room.taken += 1
+        room.places.take()
         try:
             async with carried(scope, receive, room.carried_bytes) as (laden, receive_rest):
                 await self._app(laden, receive_rest, send_learning)
@@ -97,15 +95,15 @@ class Door:
         places, carried_bytes = headers.get(PLACES, ""), headers.get(CARRIED_BYTES, "")
         if places.isdecimal():
             # Only now: prefixes that nobody answers for would be as many as callers make up.
-            self._rooms.setdefault(prefix, _Room()).places = int(places)
+            self._rooms.setdefault(prefix, _Room()).places.bound = int(places)
             del headers[PLACES], headers[CARRIED_BYTES]
         elif start["status"] < 400 and prefix in self._rooms:
-            self._rooms[prefix].places = None
+            self._rooms[prefix].places.bound = None
         if prefix in self._rooms:
             self._rooms[prefix].carried_bytes = int(carried_bytes) if carried_bytes.isdecimal() else 0
 
-    def _refuse(self, room: _Room, request_id: str) -> Response:
-        problem = problem_of(no_place(room.places or 0))
+    def _refuse(self, refusal: Overloaded, request_id: str) -> Response:
+        problem = problem_of(refusal)
         self._report(Refused(problem.code))
         headers = {**API_HEADERS, **problem.headers(), REQUEST_ID: request_id}
         return Response(problem.body(request_id), problem.status, headers)
