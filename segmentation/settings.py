@@ -78,7 +78,11 @@ class Settings:
     max_prompts: int = _setting(64, "prompts in one request", minimum=1)
     max_points_per_side: int = _setting(64, "side of the point grid of automatic masks", minimum=1)
     max_crop_layers: int = _setting(3, "crop layers of automatic masks", minimum=0)
-    max_queue: int = _setting(64, "requests admitted at once; more are answered 503", minimum=1)
+    max_queue: int = _setting(
+        64,
+        "requests admitted at once; more are answered 503, and while most are, only half as many are admitted",
+        minimum=1,
+    )
     max_queue_per_key: int = _setting(
         0, "requests of one API key admitted at once; 0 leaves `SAM_MAX_QUEUE` as the only bound", minimum=0
     )
