@@ -6,8 +6,9 @@ The same function as `segment_anything.modeling.image_encoder.Attention`, with l
   bias adds the same to all scores of a query and drops out of the softmax. The value's bias comes out of the weighted
   mean as it went in, and is added to the bias of the projection behind it. Then padded keys and values are zero, and
   windows can be cut behind the projections.
-- The decomposed relative position is part of the query-key product: queries get their products with the position tables
-  as further channels, keys get one-hot channels. No separate pass over the scores.
+- Within windows the decomposed relative position is part of the query-key product: queries get their products with the
+  position tables as further channels, keys get one-hot channels. No separate pass over the scores.
+  `conversion.whole_attention` has what is done over the whole picture.
 """
 
 from collections.abc import Callable
@@ -17,13 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.graph import Graph
-from conversion.linears import INT8_LEVELS, SHORTEST, Linear, scaled_rows
+from conversion.linears import Linear, scaled_rows
 from conversion.mlp import Mlp
 from conversion.weights import Weights
 from conversion.windows import Windows
-
-ROWS_PER_CHUNK = 1024
-"""Queries of one head whose scores are computed at a time in int8: 16 MB for 4096 keys, which a CPU's cache holds."""
 
 Queries = tuple[str, str, str]
 """Scaled query [N, ss, heads, d], and its products with the tables of rows and of columns, [N, ss, heads, s] each."""
@@ -77,74 +75,15 @@ def attention(
     return recipe.projection(graph, joined, kernel.T, bias.astype(np.float32), f"{attn.prefix}proj")
 
 
-def fused_attend(graph: Graph, queries: Queries, key: str, value: str, windows: Windows) -> str:
-    """ONNX Runtime's own operator, which tiles to the cache and never holds all scores."""
-    side, heads, width = windows.side, windows.heads, windows.head_dim + 2 * windows.side
-    hot = graph.constant(_one_hot(side)[None, :, None])
-    shape = graph.concat(graph.dim(key, 0), graph.ints(side**2, heads, 2 * side), axis=0)
-    key = graph.concat(key, graph.op("Expand", hot, shape), axis=-1)
-    return graph.op(
-        "MultiHeadAttention",
-        graph.reshape(graph.concat(*queries, axis=-1), 0, 0, heads * width),
-        graph.reshape(key, 0, 0, heads * width),
-        graph.reshape(value, 0, 0, heads * windows.head_dim),
-        domain="com.microsoft",
-        num_heads=heads,
-        scale=1.0,
-    )
-
-
 def plain_attend(graph: Graph, queries: Queries, key: str, value: str, windows: Windows) -> str:
     """All scores at once: for windows, whose scores are few."""
     side, heads = windows.side, windows.heads
     query = graph.transpose(graph.concat(*queries, axis=-1), 0, 2, 1, 3)
-    hot = graph.constant(_one_hot(side).T[None, None])
+    hot = graph.constant(one_hot(side).T[None, None])
     shape = graph.concat(graph.dim(key, 0), graph.ints(heads, 2 * side, side**2), axis=0)
     keys = graph.concat(graph.transpose(key, 0, 2, 3, 1), graph.op("Expand", hot, shape), axis=2)
     weights = graph.op("Softmax", graph.matmul(query, keys), axis=-1)
-    return _merge_heads(graph, graph.matmul(weights, graph.transpose(value, 0, 2, 1, 3)), windows)
-
-
-def int8_attend(graph: Graph, queries: Queries, key: str, value: str, windows: Windows) -> str:
-    """Scores from 8-bit queries and keys with one range per head; softmax and its product with the values in float.
-
-    The mean key is taken off all keys, which changes no softmax and leaves less to quantise (SageAttention, Zhang et
-    al. 2024). The one-hot channels are the largest integer, so they are exact. One head at a time, so that its scores
-    stay in the cache.
-    """
-    side, heads = windows.side, windows.heads
-    step = graph.constant(1 / INT8_LEVELS)
-    mean = graph.matmul(  # a product is much faster than ReduceMean here
-        graph.constant(np.full((1, 1, side**2), side**-2)), graph.reshape(key, 0, 0, heads * windows.head_dim)
-    )
-    keys = graph.op("Sub", key, graph.reshape(mean, 0, 1, heads, windows.head_dim))
-    key_range = _range(graph, keys)
-    keys = graph.op("QuantizeLinear", graph.op("Div", keys, key_range), step, graph.constant(0, np.int8))
-    hot = graph.constant(INT8_LEVELS * _one_hot(side).T[None, None], np.int8)
-    shape = graph.concat(graph.dim(key, 0), graph.ints(heads, 2 * side, side**2), axis=0)
-    keys = graph.concat(graph.transpose(keys, 0, 2, 3, 1), graph.op("Expand", hot, shape), axis=2)
-
-    plain, rows, columns = queries
-    places = graph.op("Div", graph.concat(rows, columns, axis=-1), key_range)
-    query_range = graph.op("Max", _range(graph, plain), _range(graph, places))
-    zero = graph.constant(128, np.uint8)
-    small = [graph.op("QuantizeLinear", graph.op("Div", part, query_range), step, zero) for part in (plain, places)]
-    query = graph.transpose(graph.concat(*small, axis=-1), 0, 2, 1, 3)
-
-    scale = graph.mul(graph.mul(key_range, query_range), graph.constant(1 / INT8_LEVELS**2))
-    values = graph.transpose(value, 0, 2, 1, 3)
-    by_head = [_heads(graph, part, windows) for part in (query, keys, values, graph.transpose(scale, 0, 2, 1, 3))]
-    per_key = graph.concat(graph.dim(key, 0), graph.ints(1, 1, side**2), axis=0)
-    attended = []
-    for head_query, head_key, head_value, head_scale in zip(*by_head, strict=True):
-        scales = graph.op("Expand", head_scale, per_key)
-        for start in range(0, side**2, ROWS_PER_CHUNK):
-            part = graph.slice(head_query, 2, start, min(start + ROWS_PER_CHUNK, side**2))
-            integers = (part, head_key, graph.constant(1.0), scales, zero)
-            scores = graph.op("MatMulIntegerToFloat", *integers, domain="com.microsoft")
-            attended.append(graph.matmul(graph.op("Softmax", scores, axis=-1), head_value))
-    joined = graph.reshape(graph.concat(*attended, axis=2), 0, heads, side**2, -1)
-    return _merge_heads(graph, joined, windows)
+    return merge_heads(graph, graph.matmul(weights, graph.transpose(value, 0, 2, 1, 3)), windows)
 
 
 def _with_position(graph: Graph, query: str, attn: Weights, windows: Windows) -> Queries:
@@ -168,23 +107,12 @@ def _position_table(attn: Weights, name: str, side: int) -> NDArray[np.float32]:
     return table.transpose(0, 2, 1)
 
 
-def _one_hot(side: int) -> NDArray[np.float32]:
+def one_hot(side: int) -> NDArray[np.float32]:
     """Row and column of each key, [ss, 2s]."""
     one = np.eye(side, dtype=np.float32)
     return np.concatenate([np.repeat(one, side, axis=0), np.tile(one, (side, 1))], axis=1)
 
 
-def _range(graph: Graph, x: str) -> str:
-    """Largest magnitude per head of [B, ss, heads, channels], as [B, 1, heads, 1]; never 0."""
-    largest = graph.op("ReduceMax", graph.op("Abs", x), graph.ints(1, 3))
-    return graph.op("Max", largest, graph.constant(SHORTEST))
-
-
-def _heads(graph: Graph, x: str, windows: Windows) -> list[str]:
-    """[B, heads, ., .] as one [B, 1, ., .] per head."""
-    return graph.ops("Split", x, outputs=windows.heads, axis=1, num_outputs=windows.heads)
-
-
-def _merge_heads(graph: Graph, attended: str, windows: Windows) -> str:
+def merge_heads(graph: Graph, attended: str, windows: Windows) -> str:
     """[N, heads, ss, d] -> [N, ss, E]."""
     return graph.reshape(graph.transpose(attended, 0, 2, 1, 3), 0, 0, windows.heads * windows.head_dim)

@@ -7,12 +7,13 @@ is a `Recipe` of the blocks.
 import numpy as np
 from numpy.typing import NDArray
 
-from conversion.attention import Recipe, attention, fused_attend, int8_attend, plain_attend
+from conversion.attention import Recipe, attention, plain_attend
 from conversion.graph import Graph
 from conversion.layers import norm
 from conversion.linears import float_linear, int8_linear, int8_linear_by_row, smooth
 from conversion.mlp import float_mlp, int8_mlp
 from conversion.weights import Weights
+from conversion.whole_attention import float_whole_attend, int8_whole_attend
 from conversion.windows import Windows
 from segmentation.models import Architecture
 
@@ -20,8 +21,12 @@ NORM_EPSILON = 1e-6
 """Of every norm in the encoder (`build_sam`, `LayerNorm2d`)."""
 
 RECIPES = {
-    "fp32": Recipe(float_linear, float_linear, float_mlp, fused_attend, plain_attend, cut_first=False, smooths=False),
-    "int8": Recipe(int8_linear, int8_linear_by_row, int8_mlp, int8_attend, plain_attend, cut_first=True, smooths=True),
+    "fp32": Recipe(
+        float_linear, float_linear, float_mlp, float_whole_attend, plain_attend, cut_first=False, smooths=False
+    ),
+    "int8": Recipe(
+        int8_linear, int8_linear_by_row, int8_mlp, int8_whole_attend, plain_attend, cut_first=True, smooths=True
+    ),
 }
 """Patch embedding and neck are float32 in all of them: they are little work."""
 
