@@ -83,7 +83,8 @@ def plain_attend(graph: Graph, queries: Queries, key: str, value: str, windows: 
     shape = graph.concat(graph.dim(key, 0), graph.ints(heads, 2 * side, side**2), axis=0)
     keys = graph.concat(graph.transpose(key, 0, 2, 3, 1), graph.op("Expand", hot, shape), axis=2)
     weights = graph.op("Softmax", graph.matmul(query, keys), axis=-1)
-    return merge_heads(graph, graph.matmul(weights, graph.transpose(value, 0, 2, 1, 3)), windows)
+    attended = graph.matmul(weights, graph.transpose(value, 0, 2, 1, 3))
+    return graph.reshape(graph.transpose(attended, 0, 2, 1, 3), 0, 0, windows.heads * windows.head_dim)
 
 
 def _with_position(graph: Graph, query: str, attn: Weights, windows: Windows) -> Queries:
@@ -111,8 +112,3 @@ def one_hot(side: int) -> NDArray[np.float32]:
     """Row and column of each key, [ss, 2s]."""
     one = np.eye(side, dtype=np.float32)
     return np.concatenate([np.repeat(one, side, axis=0), np.tile(one, (side, 1))], axis=1)
-
-
-def merge_heads(graph: Graph, attended: str, windows: Windows) -> str:
-    """[N, heads, ss, d] -> [N, ss, E]."""
-    return graph.reshape(graph.transpose(attended, 0, 2, 1, 3), 0, 0, windows.heads * windows.head_dim)
