@@ -20,6 +20,7 @@ from conversion.verify import TOLERANCE, Finding, compare
 from segmentation.backends.onnx import OnnxDecoder
 from segmentation.backends.onnx_encoder import OnnxEncoder
 from segmentation.backends.onnx_files import OnnxPair, pair_paths, read_metadata, verify_pair
+from segmentation.backends.precision import cpu_flags, runs
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.pytorch import PyTorchDecoder, PyTorchEncoder
 from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
@@ -49,6 +50,7 @@ def convert(
     force: bool = False,
     say: Say = print,
     compare: Callable[..., Iterable[Finding]] = compare,
+    flags: Callable[[], frozenset[str] | None] = cpu_flags,
 ) -> None:
     """Makes the pair of a checkpoint, unless a whole one of the same checkpoint is there.
 
@@ -60,13 +62,19 @@ def convert(
         force: convert even if the pair is there.
         say: takes each line of the report.
         compare: how the finished pair is held to the reference, as `conversion.verify.compare`.
+        flags: what this CPU can do.
 
     Raises:
-        ConfigurationError: the checkpoint can't be converted, or a pair of another checkpoint is there.
+        ConfigurationError: the checkpoint can't be converted, or not here, or a pair of another checkpoint is there.
         ParityError: an error is above the tolerance; nothing was put in place.
     """
     if precision not in PRECISIONS:
         raise ConfigurationError(f"--precision {precision} can't be converted to; choose {', '.join(PRECISIONS)}")
+    if precision == "int8" and not runs("onnx", precision, "cpu", flags()):
+        raise ConfigurationError(
+            "this CPU has no VNNI or AMX and computes int8 products wrong, so the quality can't be measured here: "
+            "convert on one with them and copy the files"
+        )
     if not checkpoint.is_file():
         raise ModelFileError(f"{checkpoint} is missing")
     source = sha256_file(checkpoint)

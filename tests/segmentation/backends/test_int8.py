@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 import tiny_pair
 import torch
+from int8 import needs_int8
 from numpy.typing import NDArray
 from oracle import TINY, random_sam
 
 from conversion.pair import Source, write_pair
 from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.backends.precision import cpu_flags, runs
 from segmentation.models import Architecture, ModelSpec
 
-pytestmark = pytest.mark.skipif(
-    not runs("onnx", "int8", "cpu", cpu_flags()), reason="this CPU has no units for int8 products"
-)
+pytestmark = needs_int8
 SIDE = TINY.image_size
 
 

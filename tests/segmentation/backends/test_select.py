@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from int8 import needs_int8
 from tiny_pair import MANIFEST, SPEC, convert, save_checkpoint
 
 from conversion.pair import Source, write_pair
@@ -165,6 +166,7 @@ def test_precision_auto_takes_nothing_that_is_not_there(folder: Path) -> None:
     assert plan_runtime(settings_for(folder, precision="auto"), flags=lambda: VNNI).precision == "fp32"
 
 
+@needs_int8
 def test_int8_is_served_beside_the_decoder_of_fp32(folder: Path) -> None:
     add_int8(folder, 0.5)
     plan = plan_runtime(settings_for(folder, precision="int8"), flags=lambda: VNNI)
