@@ -37,6 +37,7 @@ class Recipe:
     linear: the products behind the first norm.
     projection: the products behind attention, whose tokens differ in length.
     mlp: what follows the second norm.
+    mlp_rows: tokens at a time there; None for all, which products with a range per call need.
     attend, attend_windows: over the whole picture, and within windows.
     cut_first: windows are cut before the products, which copies less and computes more; else behind them.
     smooths: whether norms are smoothed for the products behind them.
@@ -45,6 +46,7 @@ class Recipe:
     linear: Linear
     projection: Linear
     mlp: Mlp
+    mlp_rows: int | None
     attend: Attend
     attend_windows: Attend
     cut_first: bool

@@ -12,6 +12,7 @@ from conversion.graph import Graph
 from conversion.layers import norm
 from conversion.linears import float_linear, int8_linear, int8_linear_by_row, smooth
 from conversion.mlp import float_mlp, int8_mlp
+from conversion.parts import by_parts
 from conversion.weights import Weights
 from conversion.whole_attention import float_whole_attend, int8_whole_attend
 from conversion.windows import Windows
@@ -22,10 +23,24 @@ NORM_EPSILON = 1e-6
 
 RECIPES = {
     "fp32": Recipe(
-        float_linear, float_linear, float_mlp, float_whole_attend, plain_attend, cut_first=False, smooths=False
+        linear=float_linear,
+        projection=float_linear,
+        mlp=float_mlp,
+        mlp_rows=1024,  # hidden activations of 21 MB for `vit_h`
+        attend=float_whole_attend,
+        attend_windows=plain_attend,
+        cut_first=False,
+        smooths=False,
     ),
     "int8": Recipe(
-        int8_linear, int8_linear_by_row, int8_mlp, int8_whole_attend, plain_attend, cut_first=True, smooths=True
+        linear=int8_linear,
+        projection=int8_linear_by_row,
+        mlp=int8_mlp,
+        mlp_rows=None,
+        attend=int8_whole_attend,
+        attend_windows=plain_attend,
+        cut_first=True,
+        smooths=True,
     ),
 }
 """Patch embedding and neck are float32 in all of them: they are little work."""
@@ -94,7 +109,13 @@ def _block(graph: Graph, tokens: str, block: Weights, windows: Windows, recipe: 
     attended = attention(graph, normed, block.below("attn"), windows, recipe, factors)
     tokens = graph.add(tokens, attended)
     normed, factors = _norm(graph, tokens, block, "norm2", block["mlp.lin1.weight"], recipe)
-    return graph.add(tokens, recipe.mlp(graph, normed, block.below("mlp"), factors))
+
+    def mlp(tokens: str) -> str:
+        return recipe.mlp(graph, tokens, block.below("mlp"), factors)
+
+    if recipe.mlp_rows is None:
+        return graph.add(tokens, mlp(normed))
+    return graph.add(tokens, by_parts(graph, normed, windows.tokens, recipe.mlp_rows, mlp))
 
 
 def _norm(

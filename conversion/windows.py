@@ -13,6 +13,7 @@ class Windows:
     Each is one gather of whole tokens; what pads a window is a token of zeros behind the picture's own.
 
     side: of one square, in patches; the whole picture is one square for global attention.
+    tokens: (hw, E).
     """
 
     def __init__(self, architecture: Architecture, *, whole: bool) -> None:
@@ -22,6 +23,7 @@ class Windows:
         self.heads = architecture.num_heads
         self.head_dim = architecture.embed_dim // architecture.num_heads
         self._width = architecture.embed_dim
+        self.tokens = (self.count**2, self._width)
         self._sources = _sources(self.count, self.side)
         self._beyond = len(self._sources) > self.count**2
 

@@ -45,8 +45,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.image_size % self.patch_size:
             raise ValueError("image_size must be a multiple of patch_size")
-        if self.embed_dim % self.num_heads or self.prompt_embed_dim % 16:
-            raise ValueError("embed_dim must be a multiple of num_heads, and prompt_embed_dim of 16")
+        if self.embed_dim % self.num_heads or self.embed_dim % 2 or self.prompt_embed_dim % 16:
+            raise ValueError("embed_dim must be a multiple of num_heads and of 2, and prompt_embed_dim of 16")
         if any(not 0 <= index < self.depth for index in self.global_attn_indexes):
             raise ValueError("global_attn_indexes are block numbers from 0 to depth - 1")
 

@@ -17,6 +17,7 @@ SHAPES = {
     "one window": replace(TINY, window_size=8),
     "a window larger than the picture": replace(TINY, window_size=11),
     "chunks that do not fit": replace(TINY, image_size=16 * 20, depth=2, global_attn_indexes=(0,)),
+    "an odd number of tokens, in two parts": replace(TINY, image_size=16 * 35, depth=2, global_attn_indexes=(0,)),
     "small patches": replace(TINY, patch_size=8, image_size=64),
     "other pixels": replace(TINY, pixel_mean=(1.0, 200.0, 3.0), pixel_std=(4.0, 50.0, 600.0)),
 }
