@@ -33,8 +33,9 @@ from segmentation.backends.onnx_files import (
 from segmentation.errors import ConfigurationError
 from segmentation.models import Architecture, ModelSpec
 
-LARGEST_EMBEDDED = 1 << 30
-"""Bytes of weights that are still kept inside the ONNX file; protobuf ends at 2 GiB."""
+LARGEST_EMBEDDED = 1 << 26
+"""Bytes of weights that are still kept inside the ONNX file, of which ONNX Runtime holds them twice; a data file beside
+it is mapped."""
 
 Check = Callable[[Path, Path], Mapping[str, str] | None]
 """Takes the finished (encoder, decoder) before they are put in place; raises if they may not be. What it found out is

@@ -31,7 +31,8 @@ class OnnxEncoder:
         self, path: Path, architecture: Architecture, *, device: str = "cpu", threads: int = 1, precision: str = "fp32"
     ) -> None:
         self.architecture = architecture
-        self._session = open_session(path, device, threads)
+        # A plan saves a CPU no time that can be measured here, and keeps 200 MB of `vit_b`, 300 MB of `vit_h`.
+        self._session = open_session(path, device, threads, plans_memory=device != "cpu")
         self.runtime = runtime_info(self._session, precision)
 
     def encode(self, images: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -17,7 +17,9 @@ _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 
 
-def open_session(path: Path, device: str, threads: int, *, spinning: bool = False) -> onnxruntime.InferenceSession:
+def open_session(
+    path: Path, device: str, threads: int, *, spinning: bool = False, plans_memory: bool = True
+) -> onnxruntime.InferenceSession:
     """A session on one device.
 
     Args:
@@ -25,6 +27,8 @@ def open_session(path: Path, device: str, threads: int, *, spinning: bool = Fals
         device: "cpu" or "cuda".
         threads: CPU threads of one run.
         spinning: whether threads wait busily for each other within a run.
+        plans_memory: whether later runs of a shape take their memory as one block, which is planned in the first. It
+            lies beside the memory of the first run.
 
     Raises:
         ConfigurationError: the device can't be used.
@@ -38,6 +42,7 @@ def open_session(path: Path, device: str, threads: int, *, spinning: bool = Fals
     # they may: a single prompt takes a fifth less time.
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.enable_mem_pattern = plans_memory
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
