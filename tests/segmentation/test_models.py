@@ -57,6 +57,10 @@ def test_a_second_manifest_may_be_absent(tmp_path: Path) -> None:
         ('[models.x]\narchitecture = "vit_b"\nfile = "x.pth"\nsha256 = "abc"', "models.x.sha256 in manifest.toml"),
         (_ARCHITECTURE.format(side=500, heads=2), "image_size must be a multiple of patch_size"),
         (_ARCHITECTURE.format(side=512, heads=3), "embed_dim must be a multiple of num_heads"),
+        (
+            _ARCHITECTURE.format(side=512, heads=3).replace("32", "33"),
+            "embed_dim must be a multiple of num_heads and of 2",
+        ),
         ("[models.x", "can't read the model manifest"),
         ("models = 3", "models must hold a table for each name"),
         ("models.x = 3", "models must hold a table for each name"),
