@@ -7,6 +7,13 @@ import numpy as np
 from conversion.graph import Graph, Output
 
 
+def padded(graph: Graph, tokens: str, size: tuple[int, int], beyond: int) -> str:
+    """Tokens [B * hw, E], of size (hw, E), with tokens of zeros behind each picture's: [B * (hw + beyond), E]."""
+    count, width = size
+    tokens = graph.reshape(tokens, -1, count, width)
+    return graph.reshape(graph.op("Pad", tokens, graph.ints(0, 0, 0, 0, beyond, 0)), -1, width)
+
+
 def by_parts(graph: Graph, tokens: str, size: tuple[int, int], most: int, build: Callable[[str], str]) -> str:
     """What `build` makes of tokens [B * hw, E], some of each picture at a time: [B * hw, E].
 
@@ -22,8 +29,7 @@ def by_parts(graph: Graph, tokens: str, size: tuple[int, int], most: int, build:
     rows = 2 * -(-count // (2 * parts))
     beyond = parts * rows - count
     if beyond:
-        tokens = graph.reshape(tokens, -1, count, width)
-        tokens = graph.op("Pad", tokens, graph.ints(0, 0, 0, 0, beyond, 0))
+        tokens = padded(graph, tokens, size, beyond)
 
     def of_part(part: str) -> Output:
         return Output(build(part), np.float32, [rows, width])

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.graph import Graph
+from conversion.parts import padded
 from segmentation.models import Architecture
 
 
@@ -32,10 +33,7 @@ class Windows:
 
         Products without a bias keep it zero.
         """
-        if self._beyond:
-            tokens = graph.reshape(tokens, -1, self.count**2, self._width)
-            tokens = graph.reshape(graph.op("Pad", tokens, graph.ints(0, 0, 0, 0, 1, 0)), -1, self._width)
-        return tokens
+        return padded(graph, tokens, self.tokens, 1) if self._beyond else tokens
 
     def cut(self, graph: Graph, tokens: str) -> str:
         """What `pad` gave, or products of it -> [B * windows * ss, E]; padded tokens are what the last one is."""
