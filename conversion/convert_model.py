@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from conversion.convert_to_onnx import add_common_arguments, convert, find_pair, model_spec, run
+from conversion.convert_to_onnx import add_common_arguments, convert, find_pair, model_spec, refuse_precision, run
 from segmentation.checkpoints import ensure_checkpoint, find_checkpoint
 from segmentation.models import ModelSpec
 from segmentation.settings import resolve
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         if not options.force and _is_converted(spec, settings.model_dir, settings.onnx_dir, options.precision):
             print(f"{spec.name} is converted in {settings.onnx_dir}; nothing to do (--force converts again)")
             return
+        refuse_precision(options.precision)  # before gigabytes are downloaded for it
         checkpoint = ensure_checkpoint(spec, settings.model_dir)
         convert(checkpoint, spec, settings.onnx_dir, precision=options.precision, force=options.force)
 

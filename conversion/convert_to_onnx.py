@@ -68,13 +68,7 @@ def convert(
         ConfigurationError: the checkpoint can't be converted, or not here, or a pair of another checkpoint is there.
         ParityError: an error is above the tolerance; nothing was put in place.
     """
-    if precision not in PRECISIONS:
-        raise ConfigurationError(f"--precision {precision} can't be converted to; choose {', '.join(PRECISIONS)}")
-    if precision == "int8" and not runs("onnx", precision, "cpu", flags()):
-        raise ConfigurationError(
-            "this CPU has no VNNI or AMX and computes int8 products wrong, so the quality can't be measured here: "
-            "convert on one with them and copy the files"
-        )
+    refuse_precision(precision, flags)
     if not checkpoint.is_file():
         raise ModelFileError(f"{checkpoint} is missing")
     source = sha256_file(checkpoint)
@@ -116,6 +110,17 @@ def convert(
         _refuse_other_decoder(pair_paths(onnx_dir, spec.name)[1], source)
     for path in write_pair(spec, Source(state, source), onnx_dir, check, precision=precision):
         say(f"wrote {path}")
+
+
+def refuse_precision(precision: str, flags: Callable[[], frozenset[str] | None] = cpu_flags) -> None:
+    """Raises ConfigurationError when a precision can't be converted to, or not on this CPU."""
+    if precision not in PRECISIONS:
+        raise ConfigurationError(f"--precision {precision} can't be converted to; choose {', '.join(PRECISIONS)}")
+    if precision == "int8" and not runs("onnx", precision, "cpu", flags()):
+        raise ConfigurationError(
+            "this CPU has no VNNI or AMX and computes int8 products wrong, so the quality can't be measured here: "
+            "convert on one with them and copy the files"
+        )
 
 
 def _measured(encoder: EncoderBackend, decoder: DecoderBackend, sam: Sam, say: Say) -> Quality:

@@ -2,8 +2,9 @@
 
 Strassen's algorithm in Winograd's form, once (Higham, "Accuracy and Stability of Numerical Algorithms", chapter 23): an
 eighth less work for the CPU's multipliers, for some sums of quarters, which take little while those are in its cache.
-The answer differs by rounding only, about twice that of the usual product. The kernel takes 1.75 times the memory: the
-sums of its quarters are kept beside three of them.
+The answer differs by rounding only, two to three times that of the usual product; sums mix tokens, so one that is much
+shorter than others is rounded as they are. The kernel takes 1.75 times the memory: the sums of its quarters are kept
+beside three of them.
 """
 
 from collections.abc import Sequence

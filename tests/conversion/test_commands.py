@@ -111,6 +111,14 @@ def test_a_precision_that_can_not_be_made(home: Path, command: str, capsys: pyte
     assert "--precision fp8 can't be converted to; choose fp32, int8" in last_error(capsys)
 
 
+def test_a_precision_is_refused_before_a_checkpoint_is_looked_for(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "model" / "tiny.pth").unlink()
+    assert convert_model.main(["--precision", "fp8"]) == 2
+    assert "--precision fp8 can't be converted to" in last_error(capsys)
+
+
 def test_int8_is_not_converted_where_its_quality_can_not_be_measured(home: Path, checkpoint: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"computes int8 products wrong.*convert on one with them"):
         convert(checkpoint, tiny_pair.SPEC, home / "onnx", precision="int8", flags=lambda: frozenset({"avx2"}))
