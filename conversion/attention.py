@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from conversion.graph import Graph
 from conversion.linears import Linear, scaled_rows
 from conversion.mlp import Mlp
+from conversion.parts import Parts
 from conversion.weights import Weights
 from conversion.windows import Windows
 
 Queries = tuple[str, str, str]
-"""Scaled query [N, ss, heads, d], and its products with the tables of rows and of columns, [N, ss, heads, s] each."""
+"""Query [N, ss, d], and its products with the tables of rows and of columns, [N, ss, s] each; N counts heads."""
 
 Attend = Callable[[Graph, Queries, str, str, Windows], str]
-"""Adds softmax(query · key + position) value, per head. Key and value are [N, ss, heads, d]; gives [N, ss, E]."""
+"""Adds softmax(scale query · key + position) value. Keys and values are [N, ss, d], as is what it gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,70 +38,68 @@ class Recipe:
     linear: the products behind the first norm.
     projection: the products behind attention, whose tokens differ in length.
     mlp: what follows the second norm.
-    mlp_rows: tokens at a time there; None for all, which products with a range per call need.
+    rows: tokens at a time in these; None for all, which products with a range per call need.
     attend, attend_windows: over the whole picture, and within windows.
-    cut_first: windows are cut before the products, which copies less and computes more; else behind them.
     smooths: whether norms are smoothed for the products behind them.
     """
 
     linear: Linear
     projection: Linear
     mlp: Mlp
-    mlp_rows: int | None
+    rows: int | None
     attend: Attend
     attend_windows: Attend
-    cut_first: bool
     smooths: bool
 
 
 def attention(
     graph: Graph, tokens: str, attn: Weights, windows: Windows, recipe: Recipe, factors: NDArray[np.float64] | None
 ) -> str:
-    """Attention on normed tokens [B * hw, E], the projection behind it included.
+    """Attention on normed tokens [B * hw, E], without the projection behind it.
 
     factors: by which the norm divided each channel, None for 1.
     """
-    tokens = windows.pad(graph, tokens)
-    if recipe.cut_first:
-        tokens = windows.cut(graph, tokens)
-    kernels, biases = np.split(attn["qkv.weight"], 3), np.split(attn["qkv.bias"], 3)
-    parts = []
-    for part, kernel, bias in zip(("query", "key", "value"), kernels, (biases[0], None, None), strict=True):
-        made = recipe.linear(graph, tokens, scaled_rows(kernel.T, factors), bias, f"{attn.prefix}{part}")
-        parts.append(windows.split(graph, made if recipe.cut_first else windows.cut(graph, made)))
-    query, key, value = parts
+    query_bias, key_bias, _ = np.split(attn.exact("qkv.bias"), 3)
+    bias = np.concatenate([query_bias, np.zeros(2 * len(key_bias))])
+    kernel = scaled_rows(attn["qkv.weight"].T, factors)
+
+    def linear(tokens: str) -> str:
+        return recipe.linear(graph, tokens, kernel, bias, f"{attn.prefix}qkv")
+
+    parts = Parts(windows.tokens, recipe.rows, spare=int(windows.reaches_beyond))
+    joint = parts.each(graph, [tokens], linear, len(bias))
+    query, keys, values = windows.cut(graph, joint, parts.total)
     attend = recipe.attend if windows.is_whole else recipe.attend_windows
-    attended = attend(graph, _with_position(graph, query, attn, windows), key, value, windows)
-    kernel = attn["proj.weight"]
-    bias = attn.exact("proj.bias") + attn.exact("proj.weight") @ biases[2].astype(np.float64)
-    joined = windows.join(graph, attended)
-    return recipe.projection(graph, joined, kernel.T, bias.astype(np.float32), f"{attn.prefix}proj")
+    return windows.join(graph, attend(graph, _with_position(graph, query, attn, windows), keys, values, windows))
 
 
-def plain_attend(graph: Graph, queries: Queries, key: str, value: str, windows: Windows) -> str:
+def projection(graph: Graph, attended: str, attn: Weights, recipe: Recipe) -> str:
+    """The projection behind attention, [n, E]."""
+    value_bias = np.split(attn.exact("qkv.bias"), 3)[2]
+    bias = attn.exact("proj.bias") + attn.exact("proj.weight") @ value_bias
+    return recipe.projection(graph, attended, attn["proj.weight"].T, bias, f"{attn.prefix}proj")
+
+
+def plain_attend(graph: Graph, queries: Queries, keys: str, values: str, windows: Windows) -> str:
     """All scores at once: for windows, whose scores are few."""
-    side, heads = windows.side, windows.heads
-    query = graph.transpose(graph.concat(*queries, axis=-1), 0, 2, 1, 3)
-    hot = graph.constant(one_hot(side).T[None, None])
-    shape = graph.concat(graph.dim(key, 0), graph.ints(heads, 2 * side, side**2), axis=0)
-    keys = graph.concat(graph.transpose(key, 0, 2, 3, 1), graph.op("Expand", hot, shape), axis=2)
-    weights = graph.op("Softmax", graph.matmul(query, keys), axis=-1)
-    attended = graph.matmul(weights, graph.transpose(value, 0, 2, 1, 3))
-    return graph.reshape(graph.transpose(attended, 0, 2, 1, 3), 0, 0, windows.heads * windows.head_dim)
+    side = windows.side
+    hot = graph.constant(one_hot(side)[None] / windows.scale)
+    shape = graph.concat(graph.dim(keys, 0), graph.ints(side**2, 2 * side), axis=0)
+    keys = graph.concat(keys, graph.op("Expand", hot, shape), axis=2)
+    scores = graph.matmul(graph.concat(*queries, axis=2), graph.transpose(keys, 0, 2, 1))
+    weights = graph.op("Softmax", graph.mul(scores, graph.constant(windows.scale)), axis=-1)
+    return graph.matmul(weights, values)
 
 
 def _with_position(graph: Graph, query: str, attn: Weights, windows: Windows) -> Queries:
-    """Query [N, ss, heads, d] -> what `add_decomposed_rel_pos` makes of it before it meets the keys."""
-    side, heads = windows.side, windows.heads
-    grid = graph.reshape(query, -1, side, side, heads, windows.head_dim)
+    """Query [N, ss, d] -> what `add_decomposed_rel_pos` makes of it before it meets the keys."""
+    side = windows.side
     tables = [graph.constant(_position_table(attn, name, side)) for name in ("rel_pos_h", "rel_pos_w")]
-    rows = graph.matmul(graph.reshape(grid, 0, side, side * heads, -1), tables[0])
-    across = graph.reshape(graph.transpose(grid, 0, 2, 1, 3, 4), 0, side, side * heads, -1)
-    columns = graph.reshape(graph.matmul(across, tables[1]), 0, side, side, heads, side)
-    columns = graph.transpose(columns, 0, 2, 1, 3, 4)
-    shape = (-1, side**2, heads, side)
-    scaled = graph.mul(query, graph.constant(windows.head_dim**-0.5))
-    return scaled, graph.reshape(rows, *shape), graph.reshape(columns, *shape)
+    rows = graph.matmul(graph.reshape(query, -1, side, side, windows.head_dim), tables[0])
+    # [columns, rows of all N, d]: queries of a column are equally far apart, and the product takes them where they are.
+    by_column = graph.transpose(graph.reshape(query, -1, side, windows.head_dim), 1, 0, 2)
+    columns = graph.transpose(graph.matmul(by_column, tables[1]), 1, 0, 2)
+    return query, graph.reshape(rows, -1, side**2, side), graph.reshape(columns, -1, side**2, side)
 
 
 def _position_table(attn: Weights, name: str, side: int) -> NDArray[np.float32]:

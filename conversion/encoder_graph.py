@@ -7,12 +7,12 @@ is a `Recipe` of the blocks.
 import numpy as np
 from numpy.typing import NDArray
 
-from conversion.attention import Recipe, attention, plain_attend
+from conversion.attention import Recipe, attention, plain_attend, projection
 from conversion.graph import Graph
 from conversion.layers import norm
 from conversion.linears import float_linear, int8_linear, int8_linear_by_row, smooth
 from conversion.mlp import float_mlp, int8_mlp
-from conversion.parts import by_parts
+from conversion.parts import Parts
 from conversion.weights import Weights
 from conversion.whole_attention import float_whole_attend, int8_whole_attend
 from conversion.windows import Windows
@@ -26,20 +26,18 @@ RECIPES = {
         linear=float_linear,
         projection=float_linear,
         mlp=float_mlp,
-        mlp_rows=1024,  # hidden activations of 21 MB for `vit_h`
+        rows=1024,  # hidden activations of 21 MB for `vit_h`
         attend=float_whole_attend,
         attend_windows=plain_attend,
-        cut_first=False,
         smooths=False,
     ),
     "int8": Recipe(
         linear=int8_linear,
         projection=int8_linear_by_row,
         mlp=int8_mlp,
-        mlp_rows=None,
+        rows=None,
         attend=int8_whole_attend,
         attend_windows=plain_attend,
-        cut_first=True,
         smooths=True,
     ),
 }
@@ -107,15 +105,14 @@ def _block(graph: Graph, tokens: str, block: Weights, windows: Windows, recipe: 
     """One transformer block on tokens [B * hw, E]."""
     normed, factors = _norm(graph, tokens, block, "norm1", block["attn.qkv.weight"], recipe)
     attended = attention(graph, normed, block.below("attn"), windows, recipe, factors)
-    tokens = graph.add(tokens, attended)
-    normed, factors = _norm(graph, tokens, block, "norm2", block["mlp.lin1.weight"], recipe)
 
-    def mlp(tokens: str) -> str:
-        return recipe.mlp(graph, tokens, block.below("mlp"), factors)
+    def behind(attended: str, tokens: str) -> str:
+        tokens = graph.add(tokens, projection(graph, attended, block.below("attn"), recipe))
+        normed, factors = _norm(graph, tokens, block, "norm2", block["mlp.lin1.weight"], recipe)
+        return graph.add(tokens, recipe.mlp(graph, normed, block.below("mlp"), factors))
 
-    if recipe.mlp_rows is None:
-        return graph.add(tokens, mlp(normed))
-    return graph.add(tokens, by_parts(graph, normed, windows.tokens, recipe.mlp_rows, mlp))
+    parts, width = Parts(windows.tokens, recipe.rows), windows.tokens[1]
+    return parts.crop(graph, parts.each(graph, [attended, tokens], behind, width), width)
 
 
 def _norm(

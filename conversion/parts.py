@@ -1,40 +1,61 @@
 """What is computed token by token, for as many of them at a time as a CPU's cache holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from conversion.graph import Graph, Output
 
 
-def padded(graph: Graph, tokens: str, size: tuple[int, int], beyond: int) -> str:
-    """Tokens [B * hw, E], of size (hw, E), with tokens of zeros behind each picture's: [B * (hw + beyond), E]."""
-    count, width = size
-    tokens = graph.reshape(tokens, -1, count, width)
-    return graph.reshape(graph.op("Pad", tokens, graph.ints(0, 0, 0, 0, beyond, 0)), -1, width)
+class Parts:
+    """Equal parts of each picture's tokens [B * count, E], with tokens of zeros behind a picture's to make them equal.
 
-
-def by_parts(graph: Graph, tokens: str, size: tuple[int, int], most: int, build: Callable[[str], str]) -> str:
-    """What `build` makes of tokens [B * hw, E], some of each picture at a time: [B * hw, E].
-
-    Args:
-        graph: takes the nodes.
-        tokens: [B * hw, E].
-        size: (hw, E).
-        most: tokens at a time.
-        build: takes and gives [rows, E]. `rows` is even; some may be zeros behind a picture's tokens.
+    total: tokens of a picture, those of zeros included.
     """
-    count, width = size
-    parts = -(-count // most)
-    rows = 2 * -(-count // (2 * parts))
-    beyond = parts * rows - count
-    if beyond:
-        tokens = padded(graph, tokens, size, beyond)
 
-    def of_part(part: str) -> Output:
-        return Output(build(part), np.float32, [rows, width])
+    def __init__(self, size: tuple[int, int], most: int | None, spare: int = 0) -> None:
+        """
+        Args:
+            size: (count, E).
+            most: tokens of a part, or one more where that makes them even; None for all of all pictures at a time.
+            spare: at least so many tokens of zeros behind a picture's.
+        """
+        self._count, self._width = size
+        needed = self._count + spare
+        if most is None:
+            self._rows, self.total = None, needed
+        else:
+            parts = -(-needed // most)
+            self._rows = 2 * -(-needed // (2 * parts))
+            self.total = parts * self._rows
 
-    made = graph.each([Output(graph.reshape(tokens, -1, rows, width), np.float32, [rows, width])], of_part)
-    if beyond:
-        made = graph.slice(graph.reshape(made, -1, parts * rows, width), 1, 0, count)
-    return graph.reshape(made, -1, width)
+    def each(self, graph: Graph, tokens: Sequence[str], build: Callable[..., str], width: int) -> str:
+        """What `build` makes of the tokens, part by part: [B * total, width].
+
+        Args:
+            graph: takes the nodes.
+            tokens: [B * count, E] each.
+            build: takes a part of each, [rows, E], and gives [rows, width].
+            width: of what it gives.
+        """
+        padded = [self._pad(graph, x) for x in tokens]
+        rows = self._rows
+        if rows is None:
+            return build(*padded)
+        slices = [Output(graph.reshape(x, -1, rows, self._width), np.float32, [rows, self._width]) for x in padded]
+        made = graph.each(slices, lambda *part: Output(build(*part), np.float32, [rows, width]))
+        return graph.reshape(made, -1, width)
+
+    def crop(self, graph: Graph, made: str, width: int) -> str:
+        """[B * total, width] -> [B * count, width]."""
+        if self.total == self._count:
+            return made
+        return graph.reshape(graph.slice(graph.reshape(made, -1, self.total, width), 1, 0, self._count), -1, width)
+
+    def _pad(self, graph: Graph, tokens: str) -> str:
+        """[B * count, E] -> [B * total, E]."""
+        beyond = self.total - self._count
+        if not beyond:
+            return tokens
+        tokens = graph.reshape(tokens, -1, self._count, self._width)
+        return graph.reshape(graph.op("Pad", tokens, graph.ints(0, 0, 0, 0, beyond, 0)), -1, self._width)

@@ -4,17 +4,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.graph import Graph
-from conversion.parts import padded
 from segmentation.models import Architecture
 
 
 class Windows:
-    """`window_partition` and `window_unpartition` of `segment_anything`, on tokens [B * hw, E].
+    """`window_partition` and `window_unpartition` of `segment_anything`, head by head.
 
-    Each is one gather of whole tokens; what pads a window is a token of zeros behind the picture's own.
+    Each is one gather of a token's heads.
 
     side: of one square, in patches; the whole picture is one square for global attention.
+    scale: of the scores.
     tokens: (hw, E).
+    reaches_beyond: whether squares have places outside the picture. A token of zeros behind its own is there.
     """
 
     def __init__(self, architecture: Architecture, *, whole: bool) -> None:
@@ -23,36 +24,32 @@ class Windows:
         self.side = self.count if whole else architecture.window_size
         self.heads = architecture.num_heads
         self.head_dim = architecture.embed_dim // architecture.num_heads
-        self._width = architecture.embed_dim
-        self.tokens = (self.count**2, self._width)
+        self.scale = self.head_dim**-0.5
+        self.tokens = (self.count**2, architecture.embed_dim)
         self._sources = _sources(self.count, self.side)
-        self._beyond = len(self._sources) > self.count**2
+        self.reaches_beyond = len(self._sources) > self.count**2
 
-    def pad(self, graph: Graph, tokens: str) -> str:
-        """[B * hw, E] -> as `cut` takes them: a token of zeros behind each picture's, where windows reach beyond it.
+    def cut(self, graph: Graph, joint: str, tokens: int) -> list[str]:
+        """Queries, keys and values [B * tokens, 3 E] -> [B * windows * heads, ss, d] each.
 
-        Products without a bias keep it zero.
+        tokens: of a picture, with those of zeros behind its own.
         """
-        return padded(graph, tokens, self.tokens, 1) if self._beyond else tokens
-
-    def cut(self, graph: Graph, tokens: str) -> str:
-        """What `pad` gave, or products of it -> [B * windows * ss, E]; padded tokens are what the last one is."""
-        if self.side != self.count:
-            tokens = graph.reshape(tokens, -1, self.count**2 + self._beyond, self._width)
-            tokens = graph.op("Gather", tokens, graph.ints(*self._sources), axis=1)
-        return graph.reshape(tokens, -1, self._width)
-
-    def split(self, graph: Graph, tokens: str) -> str:
-        """[N * ss, E] -> [N, ss, heads, d]."""
-        return graph.reshape(tokens, -1, self.side**2, self.heads, self.head_dim)
+        kinds = 3
+        places = np.arange(tokens * kinds * self.heads, dtype=np.int32).reshape(tokens, kinds, self.heads)
+        # [windows, ss, kinds, heads] -> [kinds, windows, heads, ss]
+        places = places[self._sources.reshape(-1, self.side**2)].transpose(2, 0, 3, 1)
+        joint = graph.reshape(joint, -1, tokens * kinds * self.heads, self.head_dim)
+        cut = (graph.op("Gather", joint, graph.constant(of.ravel(), np.int32), axis=1) for of in places)
+        return [graph.reshape(part, -1, self.side**2, self.head_dim) for part in cut]
 
     def join(self, graph: Graph, attended: str) -> str:
-        """[N, ss, E] -> [B * hw, E], without the padding."""
-        if self.side != self.count:
-            attended = graph.reshape(attended, -1, len(self._sources), self._width)
-            places = np.argsort(self._sources)[: self.count**2]
-            attended = graph.op("Gather", attended, graph.ints(*places), axis=1)
-        return graph.reshape(attended, -1, self._width)
+        """[B * windows * heads, ss, d] -> [B * hw, E], without the padding."""
+        size = len(self._sources) * self.heads
+        places = np.arange(size, dtype=np.int32).reshape(-1, self.heads, self.side**2).transpose(0, 2, 1)
+        places = places.reshape(-1, self.heads)[np.argsort(self._sources)[: self.count**2]]
+        attended = graph.reshape(attended, -1, size, self.head_dim)
+        joined = graph.op("Gather", attended, graph.constant(places.ravel(), np.int32), axis=1)
+        return graph.reshape(joined, -1, self.tokens[1])
 
 
 def _sources(count: int, side: int) -> NDArray[np.int64]:
