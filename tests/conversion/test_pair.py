@@ -82,9 +82,11 @@ def test_until_the_encoder_is_there_the_pair_is_refused(
 
 
 KILLED = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 import tiny_pair
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
 def wait(encoder, decoder):
     print("written", flush=True)
