@@ -3,11 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 from oracle import TINY, random_sam
 
+from conversion.encoder_graph import build_encoder
+from conversion.graph import Graph
+from conversion.initializers import Embedded
 from conversion.pair import Source, write_pair
 from conversion.verify import compare
+from conversion.weights import Weights
 from segmentation.models import Architecture, ModelSpec, load_manifest
 
 SHAPES = {
@@ -19,6 +25,7 @@ SHAPES = {
     "chunks that do not fit": replace(TINY, image_size=16 * 20, depth=2, global_attn_indexes=(0,)),
     "an odd number of tokens, in two parts": replace(TINY, image_size=16 * 35, depth=2, global_attn_indexes=(0,)),
     "small patches": replace(TINY, patch_size=8, image_size=64),
+    "an odd number of heads": replace(TINY, embed_dim=30, num_heads=3),
     "other pixels": replace(TINY, pixel_mean=(1.0, 200.0, 3.0), pixel_std=(4.0, 50.0, 600.0)),
 }
 
@@ -32,6 +39,20 @@ def test_a_converted_model_computes_what_the_reference_does(name: str, tmp_path:
     findings = list(compare(encoder, decoder, sam, architecture, threads=2))
     assert len(findings) > 20
     assert {finding.what: finding.error for finding in findings if not finding.error <= 1e-5} == {}
+
+
+@pytest.mark.parametrize("name", ["one window", "windows that fit", "an odd number of tokens, in two parts"])
+def test_pictures_in_one_call_are_each_what_they_are_alone(name: str) -> None:
+    architecture = SHAPES[name]
+    graph = Graph("encoder", Embedded())
+    build_encoder(graph, Weights(random_sam(architecture).state_dict()), architecture)
+    session = onnxruntime.InferenceSession(graph.model().SerializeToString(), providers=["CPUExecutionProvider"])
+    side = architecture.image_size
+    images = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    sizes = np.array([[side, side], [side, side // 2], [1, side]])
+    together = session.run(None, {"images": images, "sizes": sizes})[0]
+    alone = [session.run(None, {"images": images[i : i + 1], "sizes": sizes[i : i + 1]})[0][0] for i in range(3)]
+    np.testing.assert_allclose(together, alone, atol=1e-5 * np.abs(together).max())
 
 
 @pytest.mark.parametrize("part", ["image_encoder.blocks.1.attn.rel_pos_h", "mask_decoder.iou_token.weight"])
