@@ -17,7 +17,7 @@ Predictions, written before the first run, on two cores: onnx fp32 2.4 times the
 half of the reference's memory.
 
     python -m benchmarks.encoder [--model vit_b] [--device cpu] [--threads 2] [--rounds 3] [--batches 1]
-        [--quality demo|none]
+        [--quality demo|none] [--beside zen3]
 """
 
 import argparse
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--batches", default="1", help="pictures in one call, comma separated")
     parser.add_argument("--quality", default=None, help="the model to measure the quality on, or none")
     parser.add_argument("--contenders", default=None, help="comma separated; the reference is always there")
+    parser.add_argument("--beside", default="", help="keep the result beside the committed one, with this in its name")
     options = parser.parse_args()
     architecture = load_manifest()[options.model].architecture
     names = list(NAMES[options.device])
@@ -66,7 +67,7 @@ def main() -> None:
         _write_files(Path(folder), architecture, names)
         memory = {name: _memory(name, Path(folder), options) for name in names}
         times, effort, errors, load = _measure(names, Path(folder), architecture, options)
-    rates = _rates(options)
+    rates = _rates(options, {"fp32", *map(_precision, names)})
     floors = _floors(architecture, rates)
     result = {
         "machine": facts,
@@ -95,12 +96,9 @@ def main() -> None:
     }
     for name in names:
         print(f"{name:14} {times[name]} s a picture, {memory[name]:.0f} MB, error {errors.get(name, 0):.1e}")
-    finish(
-        "encoder"
-        if options.model == "vit_b" and options.device == "cpu"
-        else f"encoder_{options.model}_{options.device}",
-        result,
-    )
+    usual = options.model == "vit_b" and options.device == "cpu"
+    name = "encoder" if usual else f"encoder_{options.model}_{options.device}"
+    finish(f"{name}_{options.beside}" if options.beside else name, result)
 
 
 def _precision(name: str) -> str:
@@ -174,12 +172,15 @@ def _memory(name: str, folder: Path, options: argparse.Namespace) -> float:
     return float(done.stdout)
 
 
-def _rates(options: argparse.Namespace) -> dict[str, float]:
-    """GFLOP/s of large matrix products, by precision."""
+def _rates(options: argparse.Namespace, precisions: set[str]) -> dict[str, float]:
+    """GFLOP/s of large matrix products, by precision; of those only, since CPUs without units for one take minutes."""
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    kinds = {name: dtype for name, dtype in kinds.items() if name in precisions}
     if options.device == "cuda":
-        kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         return {name: _gpu_rate(dtype) for name, dtype in kinds.items()}
-    rates = {"fp32": gemm_peak(options.threads), "bf16": gemm_peak(options.threads, dtype=torch.bfloat16)}
+    rates = {name: gemm_peak(options.threads, dtype=dtype) for name, dtype in kinds.items()}
+    if "int8" not in precisions:
+        return rates
     a, b = (torch.randint(-100, 100, (2048, 2048), dtype=torch.int8) for _ in range(2))
     seconds = []
     for _ in range(8):
