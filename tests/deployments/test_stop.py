@@ -29,6 +29,7 @@ def test_what_was_let_in_is_answered_before_the_server_stops(tmp_path: Path) -> 
             health = other.get("/health")
             events += map(json.loads, lines)
         assert server.process.wait(60) == 0
+    assert "ready: every application runs" in server.log.read_text()
     for answer in (refused, health):
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert answer.headers["retry-after"]

@@ -1,0 +1,37 @@
+"""Whether the address that a Serve config file asks for is free. Knows the file's `http_options` only."""
+
+import errno
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+SERVE_DEFAULTS = {"host": "127.0.0.1", "port": 8000}
+
+
+def taken_address(arguments: Sequence[str]) -> str | None:
+    """`host:port` if another program listens there; None if it is free, or if that can't be told.
+
+    Args:
+        arguments: of `serve run`. Only with `--address local` Serve opens the port itself, on this machine.
+    """
+    files = [Path(argument) for argument in arguments if argument.endswith((".yaml", ".yml"))]
+    if "local" not in arguments or not files or not files[-1].is_file():
+        return None
+    try:
+        document = yaml.safe_load(files[-1].read_text(encoding="utf-8"))
+        options = {**SERVE_DEFAULTS, **(document.get("http_options") or {})}
+        host, port = str(options["host"]), int(options["port"])
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
+        return None  # Serve reads the file next, and says what is wrong with it
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return f"{host}:{port}" if error.errno == errno.EADDRINUSE else None
+        except OverflowError:
+            return None  # no port at all
+    return None
