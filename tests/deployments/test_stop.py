@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ GRID = {"points_per_side": 48, "crop_n_layers": 1, "stream": True}
 def test_what_was_let_in_is_answered_before_the_server_stops(tmp_path: Path) -> None:
     form = {"files": {"image": PICTURE.read_bytes()}}
     with serving(tmp_path, {"SAM_MODEL_TYPE": "demo"}) as server, server.client() as client, server.client() as other:
+        while "ready: every application runs" not in server.log.read_text():
+            time.sleep(0.2)
         with client.stream("POST", "/segment/auto", data={"request": json.dumps(GRID)}, **form) as grid:
             lines = grid.iter_lines()
             events = [json.loads(next(lines))]
@@ -29,7 +32,6 @@ def test_what_was_let_in_is_answered_before_the_server_stops(tmp_path: Path) -> 
             health = other.get("/health")
             events += map(json.loads, lines)
         assert server.process.wait(60) == 0
-    assert "ready: every application runs" in server.log.read_text()
     for answer in (refused, health):
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert answer.headers["retry-after"]
