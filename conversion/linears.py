@@ -20,16 +20,13 @@ SHORTEST = 1e-12
 TYPICAL_LARGEST = 4.0
 """Of a channel's normalised activations, in standard deviations."""
 
-Linear = Callable[[Graph, str, NDArray[np.generic], NDArray[np.generic] | None, str], str]
+Linear = Callable[[Graph, str, NDArray[np.generic], NDArray[np.generic], str], str]
 """Adds x [rows, in] times kernel [in, out], plus bias [out], to a graph; the last is what the weights are called."""
 
 
-def float_linear(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray[np.generic] | None, name: str) -> str:
+def float_linear(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray[np.generic], name: str) -> str:
     """In the graph's own float type."""
-    weight = graph.weight(kernel, f"{name}.weight")
-    if bias is None:
-        return graph.matmul(x, weight)
-    return graph.op("Gemm", x, weight, graph.weight(bias, f"{name}.bias"))
+    return graph.op("Gemm", x, graph.weight(kernel, f"{name}.weight"), graph.weight(bias, f"{name}.bias"))
 
 
 def int8_linear(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray[np.generic] | None, name: str) -> str:
@@ -51,16 +48,14 @@ def int8_linear(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray
     )
 
 
-def int8_linear_by_row(
-    graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray[np.generic] | None, name: str
-) -> str:
+def int8_linear_by_row(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray[np.generic], name: str) -> str:
     """`int8_linear` on rows of length one: for rows of very different lengths, of which a common range would lose the
     short ones."""
     ones = graph.constant(np.ones(kernel.shape[0]))
     # ONNX Runtime's RMS normalisation: one pass, which also gives what each row was multiplied by.
     normed, factor = graph.ops("SimplifiedLayerNormalization", x, ones, outputs=2, axis=-1, epsilon=SHORTEST)
     product = graph.op("Div", int8_linear(graph, normed, kernel, None, name), factor)
-    return product if bias is None else graph.add(product, graph.weight(bias.astype(np.float32), f"{name}.bias"))
+    return graph.add(product, graph.weight(bias.astype(np.float32), f"{name}.bias"))
 
 
 def smooth(scale: NDArray[np.float64], bias: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -50,13 +50,13 @@ def opened(picture: Path, page: int = 0) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         darkest, lightest = image.convert("F").getextrema()
         step = 255 / max(lightest - darkest, 1e-9)
-        image = image.convert("F").point(lambda level: level * step + -darkest * step).convert("L")
+        image = image.convert("F").point(lambda level: level * step - darkest * step).convert("L")
     return image.convert("RGB")
 
 
 def draw(drawing: Image.Image, masks: list[dict[str, Any]]) -> None:
-    """Draws each mask in a colour of its own over the picture, the largest first."""
-    for number, mask in enumerate(sorted(masks, key=lambda mask: -mask["area"])):
+    """Draws each mask in a colour of its own over the picture, in their order."""
+    for number, mask in enumerate(masks):
         red, green, blue = (round(255 * level) for level in colorsys.hsv_to_rgb(number * GOLDEN_RATIO % 1, 0.75, 1))
         shape = Image.new("L", drawing.size)
         pen = ImageDraw.Draw(shape)
@@ -81,11 +81,11 @@ def centroid(polygons: list[list[list[list[float]]]]) -> tuple[float, float]:
 
 
 def write_table(path: Path, masks: list[dict[str, Any]], pixels: int) -> None:
-    """One line a mask of a picture of so many pixels, the largest first."""
+    """One line a mask of a picture of so many pixels, in their order."""
     with path.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["area", "share", "centroid_x", "centroid_y", "x", "y", "width", "height", "predicted_iou"])
-        for mask in sorted(masks, key=lambda mask: -mask["area"]):
+        for mask in masks:
             share, centre = mask["area"] / pixels, centroid(mask["segmentation"])
             numbers = [round(share, 6), *(round(place, 2) for place in centre), *mask["bbox"]]
             table.writerow([mask["area"], *numbers, round(mask["predicted_iou"], 4)])
@@ -117,12 +117,13 @@ def main() -> None:
         answer = segment_everything(options.server, options.picture, options.parameters, key)
     except (OSError, ValueError) as error:  # of the file, or of the server's address
         raise SystemExit(str(error)) from None
-    drawing = opened(options.picture, options.parameters.get("decode", {}).get("page", 0))
-    draw(drawing, answer["masks"])
+    masks = sorted(answer["masks"], key=lambda mask: -mask["area"])  # a smaller one is drawn over a larger
+    drawing = opened(options.picture, (options.parameters.get("decode") or {}).get("page", 0))
+    draw(drawing, masks)
     drawing.save(options.drawing)
-    write_table(options.table, answer["masks"], drawing.width * drawing.height)
+    write_table(options.table, masks, drawing.width * drawing.height)
     seconds = answer["timing_ms"]["total"] / 1000
-    print(f"{len(answer['masks'])} masks in {seconds:.1f} s: {options.drawing}, {options.table}")
+    print(f"{len(masks)} masks in {seconds:.1f} s: {options.drawing}, {options.table}")
 
 
 if __name__ == "__main__":
