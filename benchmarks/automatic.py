@@ -28,8 +28,8 @@ from benchmarks.automatic_contenders import Outcome
 from benchmarks.automatic_replicas import two_workers
 from benchmarks.pictures import MANY_MASKS, SOURCES, picture
 from benchmarks.report import finish, gemm_peak, machine
-from segmentation.automatic import AutomaticParameters
-from segmentation.models import ModelSpec, find_model, load_manifest
+from segmentation.automatic.generate import AutomaticParameters
+from segmentation.weights.manifest import ModelSpec, find_model, load_manifest
 from tests.support.reference import SCORE_TOLERANCE, candidate_keys, compare
 
 CONTENDERS = ("reference", "stock_onnx", "ours")

@@ -9,15 +9,15 @@ import torch
 from benchmarks.automatic_contenders import Ours, Reference, StockOnnx
 from conversion.pair import Source, write_pair
 from conversion.reference import build_reference
-from segmentation.automatic import AutomaticParameters
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.backends.onnx_files import OnnxPair, verify_pair
-from segmentation.backends.weights import load_state_dict
-from segmentation.checkpoints import sha256_file
-from segmentation.models import ModelSpec
+from segmentation.automatic.generate import AutomaticParameters
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.backends.onnx.files import OnnxPair, verify_pair
 from segmentation.transforms import pad_to_square, resize_image
 from segmentation.warmup import warm_up
+from segmentation.weights.checkpoints import sha256_file
+from segmentation.weights.manifest import ModelSpec
+from segmentation.weights.tensors import load_state_dict
 
 STABILITY = 0.9
 PASSING = 0.4

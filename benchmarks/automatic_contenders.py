@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 from segment_anything.utils.onnx import SamOnnxModel
 
-from segmentation.automatic import AutomaticParameters, decode_points, merge, merge_crop, plan_crops
+from segmentation.automatic.candidates import Candidates, concatenate
+from segmentation.automatic.generate import AutomaticParameters, decode_points, merge, merge_crop, plan_crops
 from segmentation.backends.protocol import DecoderBackend
-from segmentation.candidates import Candidates, concatenate
+from segmentation.masks.rle import decode
 from segmentation.prompts import tokenize
-from segmentation.rle import decode
 from segmentation.timed_decoder import TimedDecoder
 from segmentation.types import MaskRecord, Prompt, Rle, Size
 from tests.support.reference import RecordingGenerator

@@ -9,11 +9,11 @@ import numpy as np
 from benchmarks.automatic_bench import Bench
 from benchmarks.pictures import picture
 from benchmarks.report import interleaved
-from segmentation.automatic import AutomaticParameters, decode_points, plan_crops
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.models import ModelSpec
+from segmentation.automatic.generate import AutomaticParameters, decode_points, plan_crops
+from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.types import Size
 from segmentation.warmup import warm_up
+from segmentation.weights.manifest import ModelSpec
 
 _worker: tuple[OnnxDecoder, np.ndarray] | None = None
 

@@ -38,9 +38,9 @@ from segment_anything.utils.onnx import SamOnnxModel
 from benchmarks.report import finish, gemm_peak, machine
 from benchmarks.transformers_sam import open_transformers
 from conversion.pair import Source, write_pair
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.models import Architecture, ModelSpec, load_manifest
+from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.types import PromptTokens
+from segmentation.weights.manifest import Architecture, ModelSpec, load_manifest
 from tests.support.oracle import random_sam
 
 PROMPTS = 64

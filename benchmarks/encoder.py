@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from benchmarks.encoder_contenders import CHECKPOINT, NAMES, Encode, open_contender, pictures
 from benchmarks.encoder_flops import attention_flops, linear_flops
 from benchmarks.report import finish, gemm_peak, machine
-from segmentation.models import Architecture, load_manifest
+from segmentation.weights.manifest import Architecture, load_manifest
 from tests.support.oracle import random_sam
 
 Times = dict[str, dict[str, float]]
@@ -118,7 +118,7 @@ def _write_files(folder: Path, architecture: Architecture, names: list[str]) -> 
     precisions = [_precision(name) for name in names if name.startswith("onnx")]
     if precisions:
         from conversion.pair import Source, write_pair  # noqa: PLC0415  (not needed on a GPU)
-        from segmentation.models import ModelSpec  # noqa: PLC0415
+        from segmentation.weights.manifest import ModelSpec  # noqa: PLC0415
 
         spec = ModelSpec(name="benchmark", architecture=architecture, file=CHECKPOINT)
         for precision in precisions:

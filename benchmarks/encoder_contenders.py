@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.models import Architecture, load_manifest
+from segmentation.weights.manifest import Architecture, load_manifest
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """uint8 [B, S, S, 3], whole squares, to embeddings float32 [B, C, h, w]."""
@@ -33,13 +33,13 @@ def open_contender(name: str, folder: Path, architecture: Architecture, *, devic
         return _reference(folder / CHECKPOINT, architecture, device, threads)
     backend, precision = name.split()
     if backend == "onnx":
-        from segmentation.backends.onnx_encoder import OnnxEncoder  # noqa: PLC0415
-        from segmentation.backends.onnx_files import pair_paths  # noqa: PLC0415
+        from segmentation.backends.onnx.encoder import OnnxEncoder  # noqa: PLC0415
+        from segmentation.backends.onnx.files import pair_paths  # noqa: PLC0415
 
         path = pair_paths(folder, "benchmark", precision)[0]
         encoder = OnnxEncoder(path, architecture, device=device, threads=threads, precision=precision)
         return lambda images: encoder.encode(images, _whole(images))
-    from segmentation.backends.pytorch import PyTorchEncoder  # noqa: PLC0415
+    from segmentation.backends.pytorch.backend import PyTorchEncoder  # noqa: PLC0415
 
     ours = PyTorchEncoder(folder / CHECKPOINT, architecture, device=device, threads=threads, precision=precision)
     return lambda images: ours.encode(images, _whole(images))
@@ -53,7 +53,7 @@ def _reference(checkpoint: Path, architecture: Architecture, device: str, thread
     """The untouched package, preprocessing as `Sam.preprocess` does it."""
     import torch  # noqa: PLC0415
 
-    from segmentation.backends.sam_module import build_image_encoder  # noqa: PLC0415
+    from segmentation.backends.pytorch.sam_module import build_image_encoder  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     encoder = build_image_encoder(architecture)

@@ -1,6 +1,6 @@
 """Operations of SAM's image encoder: the floor of every encoder's time."""
 
-from segmentation.models import Architecture
+from segmentation.weights.manifest import Architecture
 
 
 def linear_flops(architecture: Architecture) -> float:

@@ -13,14 +13,14 @@ from benchmarks.pictures import SOURCES, picture
 from conversion.pair import Source, write_pair
 from conversion.quality import measure
 from conversion.reference import build_reference
-from segmentation.automatic import AutomaticParameters, generate
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
+from segmentation.automatic.generate import AutomaticParameters, generate
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.backends.protocol import EncoderBackend, RuntimeInfo
-from segmentation.backends.pytorch import PyTorchEncoder
-from segmentation.backends.weights import load_state_dict
-from segmentation.checkpoints import ensure_checkpoint
-from segmentation.models import PROJECT_ROOT, Architecture, load_manifest
+from segmentation.backends.pytorch.backend import PyTorchEncoder
+from segmentation.weights.checkpoints import ensure_checkpoint
+from segmentation.weights.manifest import PROJECT_ROOT, Architecture, load_manifest
+from segmentation.weights.tensors import load_state_dict
 
 AUTOMATIC = AutomaticParameters(points_per_side=16, pred_iou_thresh=0.5, stability_score_thresh=0.8)
 

@@ -29,7 +29,7 @@ from PIL import Image, ImageOps, features
 
 from benchmarks.pictures import picture
 from benchmarks.report import finish, interleaved, machine
-from segmentation.image import open_image
+from segmentation.pictures.decode import open_image
 from segmentation.transforms import input_size, resize_image
 
 Pixels = NDArray[np.uint8]

@@ -30,13 +30,13 @@ from benchmarks.automatic_bench import Bench
 from benchmarks.pictures import picture
 from benchmarks.report import finish, gemm_peak, interleaved, machine
 from conversion.pair import Source, write_pair
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.sam_module import build_sam
-from segmentation.models import find_model, load_manifest
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.pytorch.sam_module import build_sam
+from segmentation.masks.rle import decode
 from segmentation.predict import segment
-from segmentation.rle import decode
 from segmentation.transforms import input_size
 from segmentation.types import Prompt
+from segmentation.weights.manifest import find_model, load_manifest
 
 SIDE = 1024
 PLACES = [0.2, 0.5, 0.8]

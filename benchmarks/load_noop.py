@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from deployments.app import CONSISTENT_HASH
-from deployments.messages import EncodedImage, PromptAnswer, PromptJob, Spent
-from deployments.peers import RayPeer, result
+from deployments.calls.messages import EncodedImage, PromptAnswer, PromptJob, Spent
+from deployments.calls.remote import RayPeer, result
 
 
 class NoopArgs(BaseModel):

@@ -18,7 +18,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.load_client import Client, client
-from segmentation.models import find_model, load_manifest
+from segmentation.weights.manifest import find_model, load_manifest
 from tests.support.real_server import RealServer, serving
 
 MODEL = "demo"

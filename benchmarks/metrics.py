@@ -34,14 +34,14 @@ from benchmarks.load_client import Request
 from benchmarks.load_requests import photos, prompt_by_id, with_file
 from benchmarks.load_server import Target, target
 from benchmarks.report import finish, machine
-from deployments.image_encoder import ImageEncoder
-from deployments.mask_grid import MaskGridGenerator
-from deployments.prompt_decoder import PromptDecoder
-from deployments.reports import Event
-from deployments.routes import create_app
-from deployments.serve_report import open_report
-from deployments.service import Service, ServiceConfig
+from deployments.http.routes import create_app
+from deployments.http.service import Service, ServiceConfig
+from deployments.replicas.image_encoder import ImageEncoder
+from deployments.replicas.mask_grid import MaskGridGenerator
+from deployments.replicas.prompt_decoder import PromptDecoder
 from deployments.sizing import Cluster, size_graph
+from deployments.telemetry.events import Event
+from deployments.telemetry.ray_metrics import open_report
 from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
 from segmentation.settings import Settings
 

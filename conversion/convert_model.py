@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from conversion.convert_to_onnx import add_common_arguments, convert, find_pair, model_spec, refuse_precision, run
-from segmentation.checkpoints import ensure_checkpoint, find_checkpoint
-from segmentation.models import ModelSpec
 from segmentation.settings import resolve
+from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint
+from segmentation.weights.manifest import ModelSpec
 
 
 def main(argv: list[str] | None = None) -> int:

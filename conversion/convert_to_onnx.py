@@ -17,19 +17,19 @@ from conversion.pair import Source, write_pair
 from conversion.quality import measure
 from conversion.reference import build_reference
 from conversion.verify import TOLERANCE, Finding, compare
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.backends.onnx_files import OnnxPair, pair_paths, read_metadata, verify_pair
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.backends.onnx.files import OnnxPair, pair_paths, read_metadata, verify_pair
 from segmentation.backends.precision import cpu_flags, runs
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
-from segmentation.backends.pytorch import PyTorchDecoder, PyTorchEncoder
+from segmentation.backends.pytorch.backend import PyTorchDecoder, PyTorchEncoder
 from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import models_of
-from segmentation.backends.weights import load_state_dict
-from segmentation.checkpoints import sha256_file
 from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
-from segmentation.models import ModelSpec, find_model
 from segmentation.settings import Settings, resolve
+from segmentation.weights.checkpoints import sha256_file
+from segmentation.weights.manifest import ModelSpec, find_model
+from segmentation.weights.tensors import load_state_dict
 
 PRECISIONS = ("fp32", "int8", "bf16")
 """What can be converted to. bf16 runs on PyTorch: its conversion only measures the quality."""

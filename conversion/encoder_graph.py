@@ -16,7 +16,7 @@ from conversion.parts import Parts
 from conversion.weights import Weights
 from conversion.whole_attention import float_whole_attend, int8_whole_attend
 from conversion.windows import Windows
-from segmentation.models import Architecture
+from segmentation.weights.manifest import Architecture
 
 NORM_EPSILON = 1e-6
 """Of every norm in the encoder (`build_sam`, `LayerNorm2d`)."""

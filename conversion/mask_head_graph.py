@@ -2,7 +2,7 @@
 
 A transposed convolution of kernel and stride 2 is one matrix product whose output holds the four pixels side by side.
 They stay side by side through norm, GELU and the hypernetworks' product, and leave the graph so: putting them in pixel
-order is a fine-grained transpose, which ONNX Runtime does slowly (see `segmentation.backends.onnx_upscale`).
+order is a fine-grained transpose, which ONNX Runtime does slowly (see `segmentation.backends.onnx.upscale`).
 """
 
 import numpy as np

@@ -21,7 +21,7 @@ from conversion.encoder_graph import build_encoder
 from conversion.graph import Graph
 from conversion.initializers import Embedded, External, InitializerStore
 from conversion.weights import Weights
-from segmentation.backends.onnx_files import (
+from segmentation.backends.onnx.files import (
     FORMAT_VERSIONS,
     architecture_facts,
     data_path,
@@ -31,7 +31,7 @@ from segmentation.backends.onnx_files import (
     seal,
 )
 from segmentation.errors import ConfigurationError
-from segmentation.models import Architecture, ModelSpec
+from segmentation.weights.manifest import Architecture, ModelSpec
 
 LARGEST_EMBEDDED = 1 << 26
 """Bytes of weights that are still kept inside the ONNX file, of which ONNX Runtime holds them twice; a data file beside

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from segment_anything.modeling import Sam
 
-from segmentation.backends.sam_module import build_sam
+from segmentation.backends.pytorch.sam_module import build_sam
 from segmentation.backends.select import models_of
-from segmentation.backends.weights import load_into, load_state_dict
-from segmentation.checkpoints import ensure_checkpoint
-from segmentation.models import Architecture, find_model
 from segmentation.settings import resolve
+from segmentation.weights.checkpoints import ensure_checkpoint
+from segmentation.weights.manifest import Architecture, find_model
+from segmentation.weights.tensors import load_into, load_state_dict
 
 
 def build_reference(architecture: Architecture, state: Mapping[str, torch.Tensor], source: Path) -> Sam:

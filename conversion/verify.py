@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.models import Architecture
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.types import PromptTokens
+from segmentation.weights.manifest import Architecture
 
 TOLERANCE = 1e-4
 PROMPTS = 2

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.graph import Graph
-from segmentation.models import Architecture
+from segmentation.weights.manifest import Architecture
 
 
 class Windows:

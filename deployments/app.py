@@ -12,24 +12,24 @@ from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.config import BackpressureConfig, RequestRouterConfig
 
-from deployments.blobs import open_blobs
-from deployments.door import OPENER, VARIABLE
-from deployments.embedding_store import EmbeddingStore
-from deployments.errors import Overloaded
-from deployments.image_encoder import MB, ImageEncoder
+from deployments.calls.errors import Overloaded
+from deployments.http.service import ServiceConfig
 from deployments.ingress import Ingress
-from deployments.logs import log_with_serve
-from deployments.mask_grid import MaskGridGenerator
-from deployments.prompt_decoder import PromptDecoder
-from deployments.reports import Report
-from deployments.serve_report import open_report
-from deployments.service import ServiceConfig
+from deployments.load_shedder import OPENER, VARIABLE
+from deployments.replicas.caches.blobs import open_blobs
+from deployments.replicas.caches.embedding_store import EmbeddingStore
+from deployments.replicas.image_encoder import MB, ImageEncoder
+from deployments.replicas.mask_grid import MaskGridGenerator
+from deployments.replicas.prompt_decoder import PromptDecoder
 from deployments.sizing import Part, Sizing, cluster_of, size_graph
+from deployments.telemetry.events import Report
+from deployments.telemetry.logs import log_with_serve
+from deployments.telemetry.ray_metrics import open_report
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.select import RuntimePlan, open_decoder, open_encoder
-from segmentation.models import PROJECT_ROOT
 from segmentation.preflight import check
 from segmentation.settings import Settings
+from segmentation.weights.manifest import PROJECT_ROOT
 
 logger = logging.getLogger(__name__)
 

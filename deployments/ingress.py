@@ -5,12 +5,12 @@ from typing import Any
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
-from deployments.logs import log_with_serve
-from deployments.peers import RayPeer
-from deployments.routes import create_app
-from deployments.serve_report import open_report
-from deployments.service import Service, ServiceConfig
-from deployments.tracing import open_tracer
+from deployments.calls.remote import RayPeer
+from deployments.http.routes import create_app
+from deployments.http.service import Service, ServiceConfig
+from deployments.telemetry.logs import log_with_serve
+from deployments.telemetry.ray_metrics import open_report
+from deployments.telemetry.tracing import open_tracer
 
 
 class Ingress:

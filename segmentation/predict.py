@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.backends.protocol import DecoderBackend, PreparedImage
-from segmentation.postprocess import MeasuredMask, measure_masks
+from segmentation.masks.measure import MeasuredMask, measure_masks
+from segmentation.masks.rle import from_runs
+from segmentation.masks.upscale import upscale_table
 from segmentation.prompts import tokenize
-from segmentation.rle import from_runs
 from segmentation.types import MaskRecord, Prompt, Size
-from segmentation.upscale import upscale_table
 
 STABILITY_OFFSET = 1.0
 

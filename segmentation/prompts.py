@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.errors import InvalidRequest
-from segmentation.models import Architecture
 from segmentation.transforms import to_input_frame
 from segmentation.types import Prompt, PromptTokens, Size
+from segmentation.weights.manifest import Architecture
 
 PADDING_LABEL = -1
 BOX_LABELS = (2, 3)

@@ -12,8 +12,8 @@ from typing import Any
 from segmentation.api_keys import ApiKey, parse_api_keys
 from segmentation.endpoints import parse_collector, parse_store
 from segmentation.errors import ConfigurationError
-from segmentation.models import PROJECT_ROOT
 from segmentation.origins import parse_origins, parse_picture_origins
+from segmentation.weights.manifest import PROJECT_ROOT
 
 PREFIX = "SAM_"
 BACKENDS = ("pytorch", "onnx", "auto")

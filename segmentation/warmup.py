@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from segmentation.backends.onnx_upscale import to_pixel_order
-from segmentation.nms import box_nms
-from segmentation.polygon import trace_polygons
-from segmentation.postprocess import measure_mask
-from segmentation.regions import remove_small_regions
-from segmentation.rle import decode, from_runs
-from segmentation.upscale import upscale_table
+from segmentation.backends.onnx.upscale import to_pixel_order
+from segmentation.masks.measure import measure_mask
+from segmentation.masks.nms import box_nms
+from segmentation.masks.polygon import trace_polygons
+from segmentation.masks.regions import remove_small_regions
+from segmentation.masks.rle import decode, from_runs
+from segmentation.masks.upscale import upscale_table
 
 
 def warm_up() -> None:

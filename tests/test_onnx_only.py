@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_pair import MANIFEST, convert, save_checkpoint
 
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 
 TORCH_SIDE = ("torch", "torchvision", "segment_anything", "onnx")
 
@@ -30,7 +30,7 @@ sys.meta_path[:] = map(Hidden, sys.meta_path)
 
 import numpy as np
 import deployments.app
-from segmentation.automatic import AutomaticParameters, generate
+from segmentation.automatic.generate import AutomaticParameters, generate
 from segmentation.backends.select import open_decoder, open_encoder
 from segmentation.preflight import check
 from segmentation.predict import segment

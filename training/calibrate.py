@@ -18,7 +18,7 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 from segment_anything.utils.amg import calculate_stability_score
 
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 from training.evaluate import load_demo
 from training.heldout import make_case
 from training.scenes import KINDS

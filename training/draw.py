@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion
 from segment_anything import SamAutomaticMaskGenerator
 from skimage import data
 
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 from training.evaluate import load_demo
 
 PICTURES = ("coins", "coffee", "cell")

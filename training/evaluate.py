@@ -14,9 +14,9 @@ import torch
 from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
-from segmentation.backends.sam_module import build_sam
-from segmentation.checkpoints import sha256_file
-from segmentation.models import PROJECT_ROOT, find_model, load_manifest
+from segmentation.backends.pytorch.sam_module import build_sam
+from segmentation.weights.checkpoints import sha256_file
+from segmentation.weights.manifest import PROJECT_ROOT, find_model, load_manifest
 from training.coins import FOUND, coins_automatically, coins_by_point
 from training.heldout import PICTURES_PER_KIND, held_out
 from training.measures import Picture, Values, measure_picture

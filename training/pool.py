@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 from training.scenes import KINDS, MAX_OBJECTS, SIDE, make_scene
 
 POOL_SEED = 1

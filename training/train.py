@@ -30,8 +30,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from segmentation.backends.sam_module import build_sam
-from segmentation.models import PROJECT_ROOT, find_model, load_manifest
+from segmentation.backends.pytorch.sam_module import build_sam
+from segmentation.weights.manifest import PROJECT_ROOT, find_model, load_manifest
 from training.network import Frame, encode, normalise
 from training.pool import POOL, Pool, open_pool
 from training.prompts import Prompts, draw_prompts

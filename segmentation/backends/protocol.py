@@ -1,6 +1,6 @@
 """What every runtime offers: pictures to embeddings, an embedding and prompts to masks. Stateless; knows no frames.
 
-Implementations: `segmentation.backends.onnx` and `segmentation.backends.pytorch`. Calls block and are safe from several
+Implementations: `segmentation.backends.onnx.decoder` and `segmentation.backends.pytorch.backend`. Calls block and are safe from several
 threads.
 """
 
@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.models import Architecture
 from segmentation.types import DecodedMasks, PromptTokens
+from segmentation.weights.manifest import Architecture
 from segmentation.workers import Workers
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmentation.backends.onnx_files import OnnxPair, convert_command, pair_paths, verify_pair, verify_part
+from segmentation.backends.onnx.files import OnnxPair, convert_command, pair_paths, verify_pair, verify_part
 from segmentation.backends.precision import FASTEST_FIRST, RUNS_ON, cpu_flags, refuse, runs
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.quality import Quality, read_record, record_path
-from segmentation.checkpoints import ensure_checkpoint, find_checkpoint, sha256_file, verify_checkpoint
 from segmentation.errors import ConfigurationError, ModelFileError
-from segmentation.models import MANIFEST, ModelSpec, find_model, load_manifest
 from segmentation.settings import Settings
+from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint, sha256_file, verify_checkpoint
+from segmentation.weights.manifest import MANIFEST, ModelSpec, find_model, load_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +222,12 @@ def open_encoder(plan: RuntimePlan, *, device: str, threads: int) -> EncoderBack
     """
     refuse(plan.backend, plan.precision, (device,), cpu_flags())
     if plan.backend == "onnx":
-        from segmentation.backends.onnx_encoder import OnnxEncoder
+        from segmentation.backends.onnx.encoder import OnnxEncoder
 
         path = pair_paths(plan.onnx_dir, plan.spec.name, plan.precision)[0]
         verify_part(path, plan.spec, plan.precision, plan.source)
         return OnnxEncoder(path, plan.spec.architecture, device=device, threads=threads, precision=plan.precision)
-    from segmentation.backends.pytorch import PyTorchEncoder
+    from segmentation.backends.pytorch.backend import PyTorchEncoder
 
     return PyTorchEncoder(
         _checkpoint(plan), plan.spec.architecture, device=device, threads=threads, precision=plan.precision
@@ -237,12 +237,12 @@ def open_encoder(plan: RuntimePlan, *, device: str, threads: int) -> EncoderBack
 def open_decoder(plan: RuntimePlan, *, device: str, threads: int) -> DecoderBackend:
     """Loads the prompt encoder and mask decoder of a plan on this machine; arguments and errors as `open_encoder`."""
     if plan.backend == "onnx":
-        from segmentation.backends.onnx import OnnxDecoder
+        from segmentation.backends.onnx.decoder import OnnxDecoder
 
         path = pair_paths(plan.onnx_dir, plan.spec.name, plan.precision)[1]
         verify_part(path, plan.spec, plan.precision, plan.source)
         return OnnxDecoder(path, plan.spec.architecture, device=device, threads=threads)
-    from segmentation.backends.pytorch import PyTorchDecoder
+    from segmentation.backends.pytorch.backend import PyTorchDecoder
 
     return PyTorchDecoder(_checkpoint(plan), plan.spec.architecture, device=device, threads=threads)
 

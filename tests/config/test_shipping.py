@@ -10,9 +10,9 @@ from ray._private.runtime_env.packaging import get_excludes_from_ignore_files
 from ray.serve.schema import ServeDeploySchema
 from real_server import SHIPPED_VARIABLES
 
-from deployments.door import OPENER, VARIABLE
-from segmentation.models import PROJECT_ROOT
+from deployments.load_shedder import OPENER, VARIABLE
 from segmentation.settings import resolve
+from segmentation.weights.manifest import PROJECT_ROOT
 
 CONFIG = PROJECT_ROOT / "config"
 DEPLOYMENTS = ["ImageEncoder", "Ingress", "MaskGridGenerator", "PromptDecoder"]

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from dashboard import ALERTS, CONFIG, DASHBOARD, panel_series, series_in
 
-from deployments.metrics import METRICS
-from deployments.problems import KINDS
-from segmentation.models import PROJECT_ROOT
+from deployments.http.problems import KINDS
+from deployments.telemetry.metrics import METRICS
+from segmentation.weights.manifest import PROJECT_ROOT
 
 OURS = {series for metric in METRICS for series in metric.series}
 OF_RAY = {

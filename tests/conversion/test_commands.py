@@ -14,7 +14,7 @@ import conversion
 from conversion import convert_model, convert_to_onnx
 from conversion.convert_to_onnx import ParityError, convert
 from conversion.verify import Finding
-from segmentation.backends.onnx_files import verify_pair
+from segmentation.backends.onnx.files import verify_pair
 from segmentation.errors import ConfigurationError, ModelFileError
 
 

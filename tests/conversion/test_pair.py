@@ -15,9 +15,9 @@ import torch
 from oracle import TINY
 
 from conversion.pair import Check
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.backends.onnx_files import verify_pair
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.backends.onnx.files import verify_pair
 from segmentation.errors import ConfigurationError, ModelFileError
 from segmentation.types import PromptTokens
 

@@ -12,7 +12,7 @@ from PIL import Image
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
-from deployments.routes import create_app
+from deployments.http.routes import create_app
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments.address import taken_address
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 
 
 @pytest.fixture

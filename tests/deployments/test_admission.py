@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments.admission import Admission
-from deployments.byte_budget import ByteBudget
-from deployments.callers import ANYBODY, Caller
-from deployments.errors import NotReady, Overloaded
+from deployments.calls.errors import NotReady, Overloaded
+from deployments.http.admission.byte_budget import ByteBudget
+from deployments.http.admission.limiter import Admission
+from deployments.http.auth import ANYBODY, Caller
 
 ALICE, BOB = Caller("a"), Caller("b")
 

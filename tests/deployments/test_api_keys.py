@@ -12,9 +12,9 @@ from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 from waiting import until
 
-from deployments.messages import PictureFile
-from deployments.pictures import belongs_to, image_id_of
-from deployments.routes import create_app
+from deployments.calls.messages import PictureFile
+from deployments.http.routes import create_app
+from deployments.pipelines.pictures import belongs_to, image_id_of
 from segmentation.api_keys import parse_api_keys
 
 ALICE, BOB = "alice-0123456789abcdef", "bob---0123456789abcdef"

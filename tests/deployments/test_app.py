@@ -16,9 +16,9 @@ from ray.serve import Application, Deployment
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.app import AppArgs, build
-from deployments.door import OPENER, VARIABLE
+from deployments.load_shedder import OPENER, VARIABLE
 from segmentation.errors import ConfigurationError
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 
 CONFIGS = sorted((PROJECT_ROOT / "config").glob("serve*.yaml"))
 

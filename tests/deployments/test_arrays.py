@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deployments.arrays import from_base64_npy, to_base64_npy, to_npy
+from deployments.calls.npy import from_base64_npy, to_base64_npy, to_npy
 from segmentation.errors import InvalidRequest
 
 SHAPE = (4, 4)

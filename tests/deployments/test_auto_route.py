@@ -12,7 +12,7 @@ from PIL import Image
 from reference import RecordingGenerator, compare
 from starlette.testclient import TestClient
 
-from segmentation.automatic import PERFORMANCE, QUALITY, with_overrides
+from segmentation.automatic.generate import PERFORMANCE, QUALITY, with_overrides
 
 LOOSE = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.3, "min_mask_region_area": 0}
 CASES = [

@@ -12,7 +12,7 @@ from local_graph import LocalGraph
 from PIL import Image
 from starlette.testclient import TestClient
 
-from deployments.routes import create_app
+from deployments.http.routes import create_app
 
 GOOD = {"points": [[60, 40]]}
 

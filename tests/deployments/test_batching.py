@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deployments.batching import Batcher, BatchReport
+from deployments.replicas.batching import Batcher, BatchReport
 
 pytestmark = pytest.mark.anyio
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from deployments.byte_lru import ByteLru
-from deployments.held_image import HeldImage
-from deployments.messages import PictureFile
+from deployments.calls.messages import PictureFile
+from deployments.replicas.caches.byte_lru import ByteLru
+from deployments.replicas.caches.cached_image import HeldImage
 
 
 def image(kilobytes: int, file: int = 0) -> HeldImage:

@@ -9,13 +9,13 @@ from local_graph import LocalGraph
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
-from deployments.candidate_cache import LARGEST_SHARE, CandidateCache, grid_key
-from deployments.reports import CandidatesHeld, CandidatesWanted, Event
-from deployments.routes import create_app
+from deployments.http.routes import create_app
+from deployments.replicas.caches.candidates import LARGEST_SHARE, CandidateCache, grid_key
+from deployments.telemetry.events import CandidatesHeld, CandidatesWanted, Event
 from segmentation.api_keys import parse_api_keys
-from segmentation.candidates import Candidates, no_candidates
-from segmentation.grid import Crop
-from segmentation.thresholds import Thresholds
+from segmentation.automatic.candidates import Candidates, no_candidates
+from segmentation.automatic.grid import Crop
+from segmentation.automatic.thresholds import Thresholds
 
 GRID = {"points_per_side": 6, "crop_n_layers": 1, "min_mask_region_area": 0}
 LOOSE = {**GRID, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3}

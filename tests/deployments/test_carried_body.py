@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.carried_body import LARGEST_BYTES, CarriedBody
-from deployments.door import Door
+from deployments.http.admission.inlined_body import LARGEST_BYTES, CarriedBody
+from deployments.load_shedder import Door
 
 pytestmark = pytest.mark.anyio
 

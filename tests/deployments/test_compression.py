@@ -12,8 +12,8 @@ from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
-from deployments.compression import Compression, takes_gzip
-from deployments.replies import EventStream, json_response
+from deployments.http.compression import Compression, takes_gzip
+from deployments.http.responses import EventStream, json_response
 
 SCOPE: dict[str, Any] = {"type": "http", "path": "/", "headers": [(b"accept-encoding", b"gzip, br")]}
 GRID = {"points_per_side": 4, "crop_n_layers": 0, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}

@@ -7,7 +7,7 @@ from local_graph import LocalGraph
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
-from deployments.routes import create_app
+from deployments.http.routes import create_app
 from segmentation.api_keys import parse_api_keys
 
 KEY = "alice-0123456789abcdef"

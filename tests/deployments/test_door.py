@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from waiting import until
 
-from deployments.carried_body import LARGEST_BYTES
-from deployments.door import Door
-from deployments.reports import Event, Refused
-from deployments.routes import create_app
+from deployments.http.admission.inlined_body import LARGEST_BYTES
+from deployments.http.routes import create_app
+from deployments.load_shedder import Door
+from deployments.telemetry.events import Event, Refused
 from segmentation.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 from waiting import until
 
-from deployments.routes import create_app
+from deployments.http.routes import create_app
 
 pytestmark = pytest.mark.anyio
 

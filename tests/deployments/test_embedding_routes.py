@@ -13,9 +13,9 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
-from deployments.pictures import crop_key
-from deployments.routes import create_app
-from segmentation.grid import crop_boxes
+from deployments.http.routes import create_app
+from deployments.pipelines.pictures import crop_key
+from segmentation.automatic.grid import crop_boxes
 
 
 def post(client: TestClient, png: bytes) -> dict[str, object]:

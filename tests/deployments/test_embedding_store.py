@@ -16,14 +16,14 @@ from oracle import TINY
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
-from deployments.blobs import SUFFIX, Blobs, DirectoryBlobs, FsspecBlobs, open_blobs
-from deployments.embedding_store import MAX_WAITING_BYTES, EmbeddingStore
-from deployments.held_image import HeldImage
-from deployments.messages import PictureFile
-from deployments.reports import STORE_OUTCOMES, EmbeddingWanted, Event, Report, StoreUsed
-from deployments.routes import create_app
+from deployments.calls.messages import PictureFile
+from deployments.http.routes import create_app
+from deployments.replicas.caches.blobs import SUFFIX, Blobs, DirectoryBlobs, FsspecBlobs, open_blobs
+from deployments.replicas.caches.cached_image import HeldImage
+from deployments.replicas.caches.embedding_store import MAX_WAITING_BYTES, EmbeddingStore
+from deployments.telemetry.events import STORE_OUTCOMES, EmbeddingWanted, Event, Report, StoreUsed
 from segmentation.api_keys import parse_api_keys
-from segmentation.pixels import DecodeOptions
+from segmentation.pictures.pixels import DecodeOptions
 
 GRID = {"points_per_side": 4, "crop_n_layers": 1, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.3}
 PROMPTS = {"prompts": [{"points": [[100, 60]]}]}

@@ -7,8 +7,8 @@ from local_graph import LocalGraph
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
-from deployments.headers import path_of
-from deployments.routes import create_app
+from deployments.http.headers import path_of
+from deployments.http.routes import create_app
 
 SAFETY = {
     "x-content-type-options": "nosniff",

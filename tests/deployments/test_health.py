@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from oracle import TINY
 from sam_backend import SamDecoder, SamEncoder
 
-from deployments.health import FAILURES, FIRST_FACTOR, STUCK_FACTOR, RuntimeWatch, Unhealthy
-from deployments.image_encoder import ImageEncoder
-from deployments.mask_grid import MaskGridGenerator
-from deployments.messages import EncodedImage, GridShard, InputPicture, PromptJob
-from deployments.prompt_decoder import PromptDecoder
-from segmentation.automatic import AutomaticParameters, plan_crops
+from deployments.calls.messages import EncodedImage, GridShard, InputPicture, PromptJob
+from deployments.replicas.image_encoder import ImageEncoder
+from deployments.replicas.mask_grid import MaskGridGenerator
+from deployments.replicas.prompt_decoder import PromptDecoder
+from deployments.replicas.runtime_watch import FAILURES, FIRST_FACTOR, STUCK_FACTOR, RuntimeWatch, Unhealthy
+from segmentation.automatic.generate import AutomaticParameters, plan_crops
 from segmentation.backends.protocol import PreparedImage
 from segmentation.errors import NumericalError
 from segmentation.types import DecodedMasks, Prompt, PromptTokens

@@ -10,9 +10,9 @@ from oracle import TINY
 from segment_anything.modeling import Sam
 from waiting import until
 
-from deployments.batching import BatchReport
-from deployments.messages import EncodedImage, InputPicture, PromptJob
-from deployments.reports import Event
+from deployments.calls.messages import EncodedImage, InputPicture, PromptJob
+from deployments.replicas.batching import BatchReport
+from deployments.telemetry.events import Event
 from segmentation.errors import ConfigurationError
 from segmentation.types import Prompt
 

@@ -9,9 +9,9 @@ from localised import localised_sam
 from oracle import TINY
 from sam_backend import SamDecoder
 
-from deployments.mask_grid import MaskGridGenerator
-from deployments.messages import EncodedImage, GridShard
-from segmentation.automatic import AutomaticParameters, plan_crops
+from deployments.calls.messages import EncodedImage, GridShard
+from deployments.replicas.mask_grid import MaskGridGenerator
+from segmentation.automatic.generate import AutomaticParameters, plan_crops
 from segmentation.backends.protocol import PreparedImage
 from segmentation.types import DecodedMasks, PromptTokens
 from segmentation.workers import Workers

@@ -13,9 +13,9 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostErro
 from ray.serve.exceptions import BackPressureError, RayServeException
 from segment_anything.modeling import Sam
 
-from deployments.errors import InvalidFields, Overloaded, ReplicaLost
-from deployments.peers import MAX_DEATHS, cause_of, result, through_losses
-from deployments.routes import create_app
+from deployments.calls.errors import InvalidFields, Overloaded, ReplicaLost
+from deployments.calls.remote import MAX_DEATHS, cause_of, result, through_losses
+from deployments.http.routes import create_app
 from segmentation.errors import InvalidRequest, UnknownImage
 
 pytestmark = pytest.mark.anyio

@@ -16,11 +16,11 @@ from file_server import Answer, FileServer, serving
 from local_graph import LocalGraph
 from starlette.testclient import TestClient
 
-from deployments.byte_budget import ByteBudget
-from deployments.errors import BodyTooLarge, DeadlineExceeded, Forbidden, Overloaded
-from deployments.examples import DISC
-from deployments.picture_fetch import PictureFetch, Resolve, is_public
-from deployments.routes import create_app
+from deployments.calls.errors import BodyTooLarge, DeadlineExceeded, Forbidden, Overloaded
+from deployments.http.admission.byte_budget import ByteBudget
+from deployments.http.openapi.examples import DISC
+from deployments.http.picture_fetch import PictureFetch, Resolve, is_public
+from deployments.http.routes import create_app
 from segmentation.errors import InvalidImage, InvalidRequest, SegmentationError
 
 PICTURE = base64.b64decode(DISC.partition(",")[2])

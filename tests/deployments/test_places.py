@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.places import Places
+from deployments.http.admission.slots import Places
 
 BOUND = 64
 HALF = 32

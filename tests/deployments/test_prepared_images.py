@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.prepared_images import PreparedImages
+from deployments.replicas.caches.prepared_images import PreparedImages
 from segmentation.backends.protocol import PreparedImage
 
 ROOM = 1_000_000

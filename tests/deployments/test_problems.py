@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from deployments.errors import Overloaded
-from deployments.problems import INTERNAL, KINDS, problem_of
+from deployments.calls.errors import Overloaded
+from deployments.http.problems import INTERNAL, KINDS, problem_of
 from segmentation.errors import ConfigurationError, InvalidRequest, NumericalError
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 
 
 def test_the_documentation_has_every_code_with_its_status() -> None:

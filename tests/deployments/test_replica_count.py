@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from deployments.peers import Call
-from deployments.replica_count import ReplicaCount
+from deployments.calls.remote import Call
+from deployments.calls.replica_count import ReplicaCount
 
 pytestmark = pytest.mark.anyio
 

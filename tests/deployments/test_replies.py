@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from deployments.messages import Spent
-from deployments.replies import PIECE_BYTES, JsonResponse, json_pieces, json_response, server_timing, timing_ms, to_json
+from deployments.calls.messages import Spent
+from deployments.http.responses import (
+    PIECE_BYTES,
+    JsonResponse,
+    json_pieces,
+    json_response,
+    server_timing,
+    timing_ms,
+    to_json,
+)
 
 MASK = {"segmentation": {"size": [9, 9], "counts": 'a"\\é'}, "bbox": [1, 2, 3, 4], "area": 0.5, "crop_box": []}
 

@@ -7,12 +7,21 @@ import pytest
 from local_graph import LocalGraph
 from starlette.testclient import TestClient
 
-from deployments.batching import BatchReport
-from deployments.metrics import METRICS, Metric
-from deployments.problems import KINDS
-from deployments.reports import Admitted, Answered, EmbeddingsHeld, EmbeddingWanted, Event, GridGated, Refused, Running
-from deployments.routes import create_app
-from deployments.serve_report import ServeReport
+from deployments.http.problems import KINDS
+from deployments.http.routes import create_app
+from deployments.replicas.batching import BatchReport
+from deployments.telemetry.events import (
+    Admitted,
+    Answered,
+    EmbeddingsHeld,
+    EmbeddingWanted,
+    Event,
+    GridGated,
+    Refused,
+    Running,
+)
+from deployments.telemetry.metrics import METRICS, Metric
+from deployments.telemetry.ray_metrics import ServeReport
 from segmentation.backends.protocol import RuntimeInfo
 
 RUNTIME = RuntimeInfo(backend="pytorch", device="cpu", providers=(), precision="fp32")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from deployments.single_flight import SingleFlight
+from deployments.replicas.single_flight import SingleFlight
 
 pytestmark = pytest.mark.anyio
 

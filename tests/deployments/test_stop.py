@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from real_server import serving
 
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 

@@ -8,7 +8,7 @@ import pytest
 from collector import Collector, SentSpan, collecting
 from real_server import RealServer, serving
 
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 

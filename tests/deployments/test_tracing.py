@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 from starlette.testclient import TestClient
 
-from deployments.errors import not_held
-from deployments.routes import create_app
-from deployments.tracing import Tracer, add_span, carrier, traced
+from deployments.calls.errors import not_held
+from deployments.http.routes import create_app
+from deployments.telemetry.tracing import Tracer, add_span, carrier, traced
 from segmentation.errors import ConfigurationError, UnknownImage
 from segmentation.settings import resolve
 

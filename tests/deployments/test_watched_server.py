@@ -19,8 +19,8 @@ from prometheus_client.samples import Sample
 from real_server import RealServer, serving
 from waiting import wait_until
 
-from segmentation.models import PROJECT_ROOT
 from segmentation.settings import Settings
+from segmentation.weights.manifest import PROJECT_ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 

@@ -6,7 +6,7 @@ import pytest
 from http_server import listening
 from local_graph import LocalGraph
 
-from deployments.routes import create_app
+from deployments.http.routes import create_app
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 import requests
 
-from deployments.examples import DISC
+from deployments.http.openapi.examples import DISC
 
 PNG = base64.b64decode(DISC.partition(",")[2])
 PROMPTS = {"prompts": [{"points": [[15, 11]]}], "multimask_output": False}

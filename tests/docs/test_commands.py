@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from deployments.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
-from segmentation.models import PROJECT_ROOT
+from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
+from segmentation.weights.manifest import PROJECT_ROOT
 
 SERVER = "http://127.0.0.1:5000"
 BLOCK = re.compile(r"^```(?:sh|bash)\n(curl .*?)^```", re.MULTILINE | re.DOTALL)

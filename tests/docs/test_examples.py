@@ -14,11 +14,11 @@ from http_server import listening
 from local_graph import LocalGraph
 from PIL import Image
 
-from deployments.routes import create_app
-from segmentation import rle
+from deployments.http.routes import create_app
 from segmentation.api_keys import parse_api_keys
-from segmentation.models import PROJECT_ROOT
-from segmentation.polygon import trace_polygons
+from segmentation.masks import rle
+from segmentation.masks.polygon import trace_polygons
+from segmentation.weights.manifest import PROJECT_ROOT
 
 SCRIPT = PROJECT_ROOT / "examples" / "segment_everything.py"
 KEY = "a-key-of-enough-characters"

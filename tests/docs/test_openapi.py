@@ -6,10 +6,10 @@ import httpx2
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from deployments.examples import ANSWERS, IMAGE_ID_EXAMPLE, PROBLEMS, REQUESTS
-from deployments.openapi import REQUEST_MODELS
-from deployments.problems import KINDS, MEDIA_TYPE
-from deployments.schemas import ProblemDocument
+from deployments.http.openapi.document import REQUEST_MODELS
+from deployments.http.openapi.examples import ANSWERS, IMAGE_ID_EXAMPLE, PROBLEMS, REQUESTS
+from deployments.http.problems import KINDS, MEDIA_TYPE
+from deployments.http.requests import ProblemDocument
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import subprocess
 import httpx2
 import pytest
 
-from deployments.docs import ASSETS
+from deployments.http.openapi.docs_page import ASSETS
 
 
 def addresses(html: str) -> list[str]:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from local_graph import LocalGraph
 from schemathesis import Case, GenerationMode, checks
 
-from deployments.examples import DISC
-from deployments.routes import create_app
+from deployments.http.openapi.examples import DISC
+from deployments.http.routes import create_app
 
 LIMITS = {"max_points_per_side": 4, "max_crop_layers": 1, "max_prompts": 4}
 WITH_INPUT = [

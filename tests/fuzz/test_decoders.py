@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from pictures import KINDS, encoded, picture
 from starlette.datastructures import Headers
 
-from deployments.arrays import from_base64_npy, to_npy
-from deployments.body import _read_form, image_bytes, strict_json
-from deployments.errors import InvalidJson
-from segmentation import rle
+from deployments.calls.errors import InvalidJson
+from deployments.calls.npy import from_base64_npy, to_npy
+from deployments.http.body import _read_form, image_bytes, strict_json
 from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest, UnsupportedMediaType
-from segmentation.image import decode_image
-from segmentation.pixels import DecodeOptions
+from segmentation.masks import rle
+from segmentation.pictures.decode import decode_image
+from segmentation.pictures.pixels import DecodeOptions
 
 Run = Callable[[Callable[[], None]], None]
 EXAMPLES = 60

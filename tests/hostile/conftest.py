@@ -9,7 +9,7 @@ import pytest
 from http_server import listening
 from local_graph import LocalGraph
 
-from deployments.routes import create_app
+from deployments.http.routes import create_app
 
 LIMITS = {"max_body_mb": 10.0, "max_megapixels": 4.0, "max_points_per_side": 4, "max_crop_layers": 1}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from deployments.examples import DISC
+from deployments.http.openapi.examples import DISC
 
 PNG = base64.b64decode(DISC.partition(",")[2])
 FORM = "multipart/form-data; boundary=x"

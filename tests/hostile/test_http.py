@@ -11,8 +11,8 @@ import pytest
 from http_server import exchange, listening, read_to_end
 from local_graph import LocalGraph
 
-from deployments.problems import KINDS, MEDIA_TYPE
-from deployments.routes import create_app
+from deployments.http.problems import KINDS, MEDIA_TYPE
+from deployments.http.routes import create_app
 
 NO_HTTP = "no http"
 CLOSED = "closed"

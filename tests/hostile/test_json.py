@@ -10,7 +10,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from deployments.examples import DISC
+from deployments.http.openapi.examples import DISC
 
 JSON = {"content-type": "application/json"}
 HEADER = "{{'descr': '{dtype}', 'fortran_order': {fortran}, 'shape': {shape}, }}"

@@ -16,8 +16,8 @@ from http_server import listening
 from local_graph import LocalGraph
 from PIL import Image
 
-from deployments.examples import DISC
-from deployments.routes import create_app
+from deployments.http.openapi.examples import DISC
+from deployments.http.routes import create_app
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),

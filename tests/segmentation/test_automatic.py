@@ -13,7 +13,8 @@ from photographs import gradient, photograph
 from reference import SCORE_TOLERANCE, RecordingGenerator, candidate_keys, compare, same_mask
 from sam_backend import SamDecoder, SamEncoder
 
-from segmentation.automatic import (
+from segmentation.automatic.candidates import concatenate, no_candidates
+from segmentation.automatic.generate import (
     AutomaticParameters,
     Candidates,
     decode_points,
@@ -23,9 +24,8 @@ from segmentation.automatic import (
     merge_crop,
     plan_crops,
 )
-from segmentation.candidates import concatenate, no_candidates
-from segmentation.models import load_manifest
-from segmentation.rle import decode, encode
+from segmentation.masks.rle import decode, encode
+from segmentation.weights.manifest import load_manifest
 
 BASE = AutomaticParameters(points_per_side=10, pred_iou_thresh=0.48, stability_score_thresh=0.6)
 CASES = {

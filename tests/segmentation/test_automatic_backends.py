@@ -9,12 +9,12 @@ from photographs import photograph
 from reference import SCORE_TOLERANCE, RecordingGenerator, candidate_keys, compare
 from tiny_pair import convert, save_checkpoint
 
-from segmentation.automatic import AutomaticParameters, decode_points, encode_crop, generate, plan_crops
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.backends.pytorch import PyTorchDecoder, PyTorchEncoder
-from segmentation.candidates import concatenate
-from segmentation.rle import decode
+from segmentation.automatic.candidates import concatenate
+from segmentation.automatic.generate import AutomaticParameters, decode_points, encode_crop, generate, plan_crops
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.backends.pytorch.backend import PyTorchDecoder, PyTorchEncoder
+from segmentation.masks.rle import decode
 
 # Random weights answer with noise over the whole picture, so no box overlap may remove anything.
 EVERYTHING = AutomaticParameters(

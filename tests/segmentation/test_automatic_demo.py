@@ -8,13 +8,20 @@ import skimage.data
 from reference import SCORE_TOLERANCE, RecordingGenerator, candidate_keys, compare
 
 from conversion.reference import build_reference
-from segmentation.automatic import AutomaticParameters, decode_points, encode_crop, merge, merge_crop, plan_crops
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.backends.weights import load_state_dict
-from segmentation.candidates import concatenate
-from segmentation.models import PROJECT_ROOT, find_model, load_manifest
-from segmentation.rle import decode
+from segmentation.automatic.candidates import concatenate
+from segmentation.automatic.generate import (
+    AutomaticParameters,
+    decode_points,
+    encode_crop,
+    merge,
+    merge_crop,
+    plan_crops,
+)
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.masks.rle import decode
+from segmentation.weights.manifest import PROJECT_ROOT, find_model, load_manifest
+from segmentation.weights.tensors import load_state_dict
 
 CHECKPOINT = PROJECT_ROOT / "model" / "sam_demo.pth"
 PAIR = [PROJECT_ROOT / "model" / "onnx" / f"sam_demo_{part}.onnx" for part in ("encoder", "decoder")]

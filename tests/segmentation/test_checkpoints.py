@@ -14,9 +14,9 @@ import pytest
 from file_server import Answer, FileServer, serving
 from oracle import TINY
 
-from segmentation.checkpoints import ensure_checkpoint, find_checkpoint, sha256_file, verify_checkpoint
 from segmentation.errors import ModelFileError
-from segmentation.models import PROJECT_ROOT, ModelSpec
+from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint, sha256_file, verify_checkpoint
+from segmentation.weights.manifest import PROJECT_ROOT, ModelSpec
 
 CONTENT = random.Random(1).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -24,8 +24,8 @@ UNREACHABLE = "http://127.0.0.1:9/weights.pth"
 
 DOWNLOADER = """
 import pathlib, sys
-from segmentation.checkpoints import ensure_checkpoint
-from segmentation.models import Architecture, ModelSpec
+from segmentation.weights.checkpoints import ensure_checkpoint
+from segmentation.weights.manifest import Architecture, ModelSpec
 spec = ModelSpec("tiny", Architecture(128, 32, 3, 2, (1,)), "weights.pth", url=sys.argv[1])
 ensure_checkpoint(spec, pathlib.Path(sys.argv[2]))
 """

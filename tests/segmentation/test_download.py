@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from file_server import Answer, FileServer, serving
 
-from segmentation.download import CHUNK, PartialFile, ProgressLog, fetch
-from segmentation.https import DownloadError, open_url
+from segmentation.weights.download import CHUNK, PartialFile, ProgressLog, fetch
+from segmentation.weights.https import DownloadError, open_url
 
 CONTENT = random.Random(0).randbytes(3 * CHUNK + 17)
 HALF = len(CONTENT) // 2

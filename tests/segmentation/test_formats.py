@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from segmentation.formats import segmentation_value
-from segmentation.rle import encode
+from segmentation.masks.formats import segmentation_value
+from segmentation.masks.rle import encode
 
 MASK = np.random.default_rng(2).random((23, 31)) < 0.3
 

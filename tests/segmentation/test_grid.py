@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 
-from segmentation.grid import crop_boxes, layer_grids, point_grid
+from segmentation.automatic.grid import crop_boxes, layer_grids, point_grid
 
 
 @pytest.mark.parametrize(("side", "layers", "downscale"), [(32, 0, 1), (32, 2, 2), (7, 1, 1), (9, 2, 2)])

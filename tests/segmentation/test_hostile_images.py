@@ -13,7 +13,7 @@ from pictures import KINDS, decode, encoded, picture, tiff_of
 from PIL import TiffImagePlugin
 
 from segmentation.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,7 +168,7 @@ BOMBS = {
 MEASURE = """
 import resource, sys
 from segmentation.errors import ImageTooLarge, InvalidImage
-from segmentation.image import decode_image
+from segmentation.pictures.decode import decode_image
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 bomb = sys.stdin.buffer.read()
 before = peak()

@@ -9,7 +9,7 @@ from pictures import HEIGHT, KINDS, WIDTH, decode, encoded, picture, pillow, sce
 from PIL import Image
 
 from segmentation.errors import ImageTooLarge, InvalidRequest
-from segmentation.image import open_image
+from segmentation.pictures.decode import open_image
 from segmentation.transforms import resize_image
 
 

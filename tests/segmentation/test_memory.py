@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from bumps import BumpDecoder
-from segmentation.automatic import AutomaticParameters, decode_points, merge, merge_crop, plan_crops
-from segmentation.models import load_manifest
+from segmentation.automatic.generate import AutomaticParameters, decode_points, merge, merge_crop, plan_crops
+from segmentation.weights.manifest import load_manifest
 from segmentation.warmup import warm_up
 
 def status(name):

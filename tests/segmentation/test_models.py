@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from segmentation.errors import ConfigurationError
-from segmentation.models import MANIFEST, find_model, load_manifest
+from segmentation.weights.manifest import MANIFEST, find_model, load_manifest
 
 _ARCHITECTURE = """
 [architectures.x]

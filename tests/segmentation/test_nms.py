@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.ops.boxes import batched_nms
 
-from segmentation.nms import box_nms
+from segmentation.masks.nms import box_nms
 
 
 def expected(boxes, scores, threshold):

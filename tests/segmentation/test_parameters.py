@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from segment_anything import SamAutomaticMaskGenerator
 
+from segmentation.automatic.parameters import PERFORMANCE, QUALITY, AutomaticParameters, with_overrides
 from segmentation.errors import InvalidRequest
-from segmentation.parameters import PERFORMANCE, QUALITY, AutomaticParameters, with_overrides
 
 
 def test_names_and_defaults_are_the_references() -> None:

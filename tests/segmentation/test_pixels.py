@@ -8,7 +8,7 @@ from pictures import HEIGHT, LEVELS, TWELVE_BITS, WIDTH, decode, encoded, scene,
 from PIL import Image
 
 from segmentation.errors import InvalidRequest
-from segmentation.pixels import DecodeOptions
+from segmentation.pictures.pixels import DecodeOptions
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from segmentation.polygon import trace_polygons
-from segmentation.regions import label_regions
-from segmentation.rle import encode, to_runs
+from segmentation.masks.polygon import trace_polygons
+from segmentation.masks.regions import label_regions
+from segmentation.masks.rle import encode, to_runs
 
 
 def fill(polygons, shape):

@@ -7,11 +7,11 @@ from oracle import TINY
 from segment_anything.modeling import Sam
 from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_score
 
-from segmentation.postprocess import measure_mask, measure_masks
-from segmentation.rle import decode, from_runs
+from segmentation.masks.measure import measure_mask, measure_masks
+from segmentation.masks.rle import decode, from_runs
+from segmentation.masks.upscale import upscale_table
 from segmentation.transforms import input_size
 from segmentation.types import Size
-from segmentation.upscale import upscale_table
 from segmentation.workers import Workers
 
 SIZES = [(64, 64), (300, 421), (421, 300), (37, 1000), (1000, 37), (1, 1), (5, 3), (1, 400), (128, 128), (129, 127)]

@@ -7,8 +7,8 @@ from photographs import photograph
 from sam_backend import SamDecoder, SamEncoder
 from segment_anything import SamPredictor
 
+from segmentation.masks.rle import decode
 from segmentation.predict import segment
-from segmentation.rle import decode
 from segmentation.transforms import pad_to_square, resize_image
 from segmentation.types import Prompt
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from segment_anything.utils.amg import remove_small_regions as reference
 
-from segmentation.regions import label_regions, remove_small_regions
-from segmentation.rle import decode, encode, from_runs, to_runs
+from segmentation.masks.regions import label_regions, remove_small_regions
+from segmentation.masks.rle import decode, encode, from_runs, to_runs
 
 
 def expected(mask, min_area):

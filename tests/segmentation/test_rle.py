@@ -4,7 +4,7 @@ import torch
 from pycocotools import mask as coco
 from segment_anything.utils.amg import batched_mask_to_box
 
-from segmentation.rle import decode, encode, from_runs, runs_area, runs_box, to_runs
+from segmentation.masks.rle import decode, encode, from_runs, runs_area, runs_box, to_runs
 from segmentation.types import Rle
 
 RNG = np.random.default_rng(5)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from segmentation.errors import ConfigurationError
-from segmentation.models import PROJECT_ROOT
 from segmentation.settings import Settings, documented, resolve
+from segmentation.weights.manifest import PROJECT_ROOT
 
 
 def test_defaults_are_the_documented_ones() -> None:

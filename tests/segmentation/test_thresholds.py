@@ -7,14 +7,14 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
-from segmentation.automatic import AutomaticParameters, decode_points, encode_crop, plan_crops
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
+from segmentation.automatic.candidates import Candidates
+from segmentation.automatic.generate import AutomaticParameters, decode_points, encode_crop, plan_crops
+from segmentation.automatic.grid import Crop
+from segmentation.automatic.thresholds import Thresholds, passing
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.backends.protocol import PreparedImage
-from segmentation.candidates import Candidates
-from segmentation.grid import Crop
-from segmentation.models import PROJECT_ROOT, find_model, load_manifest
-from segmentation.thresholds import Thresholds, passing
+from segmentation.weights.manifest import PROJECT_ROOT, find_model, load_manifest
 
 PAIR = [PROJECT_ROOT / "model" / "onnx" / f"sam_demo_{part}.onnx" for part in ("encoder", "decoder")]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from segmentation.masks.upscale import upscale_table
 from segmentation.transforms import input_size
-from segmentation.upscale import upscale_table
 
 
 def dense(axis, low_res_side):

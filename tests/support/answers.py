@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segmentation.rle import decode
+from segmentation.masks.rle import decode
 from segmentation.types import Rle
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 
 CONFIG = PROJECT_ROOT / "config"
 DASHBOARD: Any = json.loads((CONFIG / "grafana" / "sam-serve.json").read_text())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.problems import KINDS, MEDIA_TYPE
+from deployments.http.problems import KINDS, MEDIA_TYPE
 
 ROUTING = {"not_found", "method_not_allowed"}
 """What an address or a method that is not there is answered; no route documents them."""

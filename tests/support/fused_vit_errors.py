@@ -13,9 +13,9 @@ import torch
 from oracle import random_sam
 from segment_anything.modeling import Sam
 
-from segmentation.backends.fused_vit import FusedViT
-from segmentation.backends.pytorch import _narrow
-from segmentation.models import Architecture
+from segmentation.backends.pytorch.backend import _narrow
+from segmentation.backends.pytorch.fused_vit import FusedViT
+from segmentation.weights.manifest import Architecture
 
 ARCHITECTURES = {
     # Heads of 64 + 16 channels, as `vit_h`'s; 16 patches a side, so that windows of 6 reach beyond the picture.

@@ -15,17 +15,17 @@ from oracle import TINY
 from sam_backend import SamDecoder, SamEncoder
 from segment_anything.modeling import Sam
 
-from deployments.embedding_store import EmbeddingStore
-from deployments.image_encoder import ImageEncoder
-from deployments.mask_grid import MaskGridGenerator
-from deployments.prompt_decoder import PromptDecoder
-from deployments.reports import Report, unreported
-from deployments.service import Service, ServiceConfig
+from deployments.http.service import Service, ServiceConfig
+from deployments.replicas.caches.embedding_store import EmbeddingStore
+from deployments.replicas.image_encoder import ImageEncoder
+from deployments.replicas.mask_grid import MaskGridGenerator
+from deployments.replicas.prompt_decoder import PromptDecoder
 from deployments.sizing import Cluster, size_graph
+from deployments.telemetry.events import Report, unreported
 from segmentation.backends.protocol import EncoderBackend
 from segmentation.backends.select import RuntimePlan
-from segmentation.models import ModelSpec
 from segmentation.settings import Settings
+from segmentation.weights.manifest import ModelSpec
 
 SPEC = ModelSpec(name="tiny", architecture=TINY, file="tiny.pth")
 PLAN = RuntimePlan(

@@ -3,8 +3,8 @@
 import torch
 from segment_anything.modeling import Sam
 
-from segmentation.backends.sam_module import build_sam
-from segmentation.models import Architecture
+from segmentation.backends.pytorch.sam_module import build_sam
+from segmentation.weights.manifest import Architecture
 
 TINY = Architecture(image_size=128, embed_dim=32, depth=3, num_heads=2, global_attn_indexes=(1,), window_size=3)
 """The real architecture at a size that encodes in milliseconds; 8 patches a side, so windows of 3 need padding."""

@@ -8,8 +8,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from segmentation.image import decode_image
-from segmentation.pixels import DecodeOptions
+from segmentation.pictures.decode import decode_image
+from segmentation.pictures.pixels import DecodeOptions
 
 KINDS = ("JPEG", "PNG", "TIFF", "WebP", "BMP", "GIF")
 HEIGHT, WIDTH = 23, 37

@@ -15,8 +15,8 @@ from typing import Any
 import httpx2
 import yaml
 
-from deployments.door import OPENER, VARIABLE
-from segmentation.models import PROJECT_ROOT
+from deployments.load_shedder import OPENER, VARIABLE
+from segmentation.weights.manifest import PROJECT_ROOT
 
 START_S = 240
 SHIPPED_VARIABLES = {

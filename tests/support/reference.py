@@ -9,9 +9,9 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 from segment_anything.utils.amg import MaskData, coco_encode_rle, rle_to_mask
 
-from segmentation.candidates import Candidates, no_candidates
-from segmentation.parameters import AutomaticParameters
-from segmentation.rle import decode
+from segmentation.automatic.candidates import Candidates, no_candidates
+from segmentation.automatic.parameters import AutomaticParameters
+from segmentation.masks.rle import decode
 from segmentation.types import Rle, Size
 
 IOU_TOLERANCE = 0.99

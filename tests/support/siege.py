@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx2
 
-from segmentation.models import PROJECT_ROOT
+from segmentation.weights.manifest import PROJECT_ROOT
 from tests.support.answers import pixels
 from tests.support.real_server import RealServer
 from tests.support.reference import compare

@@ -6,10 +6,10 @@ import torch
 from oracle import TINY, random_sam
 
 from conversion.pair import LARGEST_EMBEDDED, Check, Source, write_pair
-from segmentation.backends.onnx_files import OnnxPair, verify_pair
-from segmentation.backends.weights import load_state_dict
-from segmentation.checkpoints import sha256_file
-from segmentation.models import ModelSpec
+from segmentation.backends.onnx.files import OnnxPair, verify_pair
+from segmentation.weights.checkpoints import sha256_file
+from segmentation.weights.manifest import ModelSpec
+from segmentation.weights.tensors import load_state_dict
 
 SPEC = ModelSpec(name="tiny", architecture=TINY, file="tiny.pth")
 

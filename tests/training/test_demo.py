@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from segmentation.models import PROJECT_ROOT, find_model, load_manifest
+from segmentation.weights.manifest import PROJECT_ROOT, find_model, load_manifest
 from training.coins import FOUND, coins_by_point, reference_masks
 from training.evaluate import load_demo
 

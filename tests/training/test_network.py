@@ -4,8 +4,8 @@ import pytest
 import torch
 from segment_anything.modeling import Sam
 
-from segmentation.backends.sam_module import build_sam
-from segmentation.models import Architecture
+from segmentation.backends.pytorch.sam_module import build_sam
+from segmentation.weights.manifest import Architecture
 from training.calibrate import fold
 from training.decoder import decode
 from training.network import Frame, embed_prompts, encode

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from segmentation.backends.sam_module import build_sam
-from segmentation.models import Architecture
+from segmentation.backends.pytorch.sam_module import build_sam
+from segmentation.weights.manifest import Architecture
 from training.pool import make_pool, open_pool
 from training.state import TrainingState
 from training.train import Stage, train

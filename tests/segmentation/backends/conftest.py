@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import tiny_pair
 
-from segmentation.backends.onnx_files import OnnxPair
+from segmentation.backends.onnx.files import OnnxPair
 
 
 @pytest.fixture(scope="session")

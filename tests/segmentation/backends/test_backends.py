@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from oracle import TINY, random_sam
 from segment_anything.modeling import Sam
 
-from segmentation.backends.onnx import IMAGE_TOKENS_PER_RUN, OnnxDecoder, _parts
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.backends.onnx_files import OnnxPair
+from segmentation.backends.onnx.decoder import IMAGE_TOKENS_PER_RUN, OnnxDecoder, _parts
+from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.backends.onnx.files import OnnxPair
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
-from segmentation.backends.pytorch import PyTorchDecoder, PyTorchEncoder
+from segmentation.backends.pytorch.backend import PyTorchDecoder, PyTorchEncoder
 from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
 from segmentation.types import DecodedMasks, PromptTokens
 
@@ -285,10 +285,10 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import numpy as np
 from pathlib import Path
-from segmentation.backends.onnx import OnnxDecoder
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.backends.onnx_files import verify_pair
-from segmentation.models import find_model, load_manifest
+from segmentation.backends.onnx.decoder import OnnxDecoder
+from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.backends.onnx.files import verify_pair
+from segmentation.weights.manifest import find_model, load_manifest
 from segmentation.types import PromptTokens
 
 models = load_manifest(*map(Path, sys.argv[2:]))

@@ -10,8 +10,8 @@ import fused_vit_errors
 import pytest
 import torch
 
-from segmentation.backends.fused_vit import FusedViT
-from segmentation.models import Architecture, load_manifest
+from segmentation.backends.pytorch.fused_vit import FusedViT
+from segmentation.weights.manifest import Architecture, load_manifest
 
 ON_GPU = torch.cuda.is_available()
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from oracle import TINY, random_sam
 
 from conversion.pair import Source, write_pair
-from segmentation.backends.onnx_encoder import OnnxEncoder
-from segmentation.models import Architecture, ModelSpec
+from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.weights.manifest import Architecture, ModelSpec
 
 pytestmark = needs_int8
 SIDE = TINY.image_size

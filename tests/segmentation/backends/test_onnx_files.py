@@ -9,9 +9,9 @@ import onnx
 import pytest
 import tiny_pair
 
-from segmentation.backends.onnx_files import OnnxPair, pair_paths, read_metadata, seal, verify_pair
+from segmentation.backends.onnx.files import OnnxPair, pair_paths, read_metadata, seal, verify_pair
 from segmentation.errors import ModelFileError
-from segmentation.models import ModelSpec
+from segmentation.weights.manifest import ModelSpec
 
 SPEC = tiny_pair.SPEC
 COMMAND = "python -m conversion.convert_model --model-type tiny"

@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from segmentation.backends.onnx_upscale import STRIP_TOKENS, cut, to_pixel_order
+from segmentation.backends.onnx.upscale import STRIP_TOKENS, cut, to_pixel_order
 
 
 @pytest.mark.parametrize("side", [1, 3, 8, 32, 40, 64])

@@ -9,14 +9,14 @@ from int8 import needs_int8
 from tiny_pair import MANIFEST, SPEC, convert, save_checkpoint
 
 from conversion.pair import Source, write_pair
-from segmentation.backends.onnx_files import pair_paths
+from segmentation.backends.onnx.files import pair_paths
 from segmentation.backends.quality import Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
-from segmentation.backends.weights import load_state_dict
-from segmentation.checkpoints import sha256_file
 from segmentation.errors import ConfigurationError
 from segmentation.preflight import main, read_config
 from segmentation.settings import Settings, resolve
+from segmentation.weights.checkpoints import sha256_file
+from segmentation.weights.tensors import load_state_dict
 
 VNNI = frozenset({"avx512_vnni"})
 

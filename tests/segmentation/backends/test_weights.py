@@ -7,8 +7,8 @@ import pytest
 import torch
 from oracle import random_sam
 
-from segmentation.backends.weights import load_into, load_state_dict
 from segmentation.errors import ModelFileError
+from segmentation.weights.tensors import load_into, load_state_dict
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 

@@ -1,0 +1,1 @@
+"""Calls between deployments: what travels, how, and what can go wrong."""

@@ -1,0 +1,63 @@
+"""Who may come in: bounds on requests that are under way, so that waiting never grows without end."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deployments.calls.errors import NotReady, Overloaded
+from deployments.http.admission.slots import Places
+from deployments.http.auth import ANYBODY, Caller
+
+
+class Admission:
+    """A number of places. A request that finds none is turned away before its body is read.
+
+    Args:
+        places: for everybody together; see `Places`.
+        places_per_key: for each API key; 0 sets no bound of its own.
+    """
+
+    def __init__(self, places: int, places_per_key: int = 0) -> None:
+        self.places = places
+        self.places_per_key = places_per_key
+        self._places = Places(places)
+        self._taken_by: Counter[Caller] = Counter()
+        self._closed = False
+
+    @property
+    def taken(self) -> int:
+        return self._places.taken
+
+    def close(self) -> None:
+        """Lets nobody in from now on; who is inside stays."""
+        self._closed = True
+
+    def check_open(self) -> None:
+        """Returns if it lets anybody in at all.
+
+        Raises:
+            NotReady: it was closed.
+        """
+        if self._closed:
+            raise NotReady("the server is about to stop")
+
+    @contextmanager
+    def place(self, caller: Caller = ANYBODY) -> Iterator[None]:
+        """Takes a place for the length of the block.
+
+        Raises:
+            NotReady: nobody is let in any more.
+            Overloaded: none is free, or the caller's key has all of its own.
+        """
+        self.check_open()
+        if refusal := self._places.refusal():
+            raise refusal
+        if caller != ANYBODY and 0 < self.places_per_key <= self._taken_by[caller]:
+            raise Overloaded(f"{self.places_per_key} requests of this API key are under way already; try again")
+        self._taken_by[caller] += 1
+        self._places.take()
+        try:
+            yield
+        finally:
+            self._taken_by[caller] -= 1
+            self._places.leave()

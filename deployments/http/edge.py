@@ -1,0 +1,102 @@
+"""The edge of the HTTP app: who may come in, and a problem document for what goes wrong inside."""
+
+import logging
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.http.admission.byte_budget import ByteBudget
+from deployments.http.admission.limiter import Admission
+from deployments.http.auth import ANYBODY, Keyring
+from deployments.http.headers import DOCS, is_under, needs_place, path_of
+from deployments.http.problems import INTERNAL, Problem, problem_of
+from deployments.telemetry.events import Admitted, Refused, Report, unreported
+
+OPEN = ("/health", "/openapi.json", DOCS)
+"""Paths, and what is under them, that need no API key: load balancers have none, and people read before they ask."""
+
+logger = logging.getLogger(__name__)
+
+
+class Edge:
+    """ASGI middleware. Puts the `caller` into the request's state, and its `body_share` where a body is read."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keyring: Keyring,
+        admission: Admission,
+        body_budget: ByteBudget,
+        report: Report = unreported,
+    ) -> None:
+        self._app = app
+        self._keyring = keyring
+        self._admission = admission
+        self._body_budget = body_budget
+        self._report = report
+        self._report_places()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id: str = scope["state"]["request_id"]
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._admit(scope, receive, send_noting)
+        except ClientDisconnect:
+            logger.info("the client of request %s left", request_id)
+        except Exception as error:
+            if started:
+                raise
+            problem = problem_for(error, request_id)
+            self._report(Refused(problem.code))
+            answer = Response(problem.body(request_id), problem.status, problem.headers())
+            await answer(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = path_of(scope)
+        is_open = any(is_under(path, open_path) for open_path in OPEN)
+        caller = ANYBODY if is_open else self._keyring.caller(Headers(scope=scope))
+        scope["state"]["caller"] = caller
+        if needs_place(path):
+            try:
+                with self._admission.place(caller), self._body_budget.share() as share:
+                    self._report_places()
+                    scope["state"]["body_share"] = share
+                    await self._app(scope, receive, send)
+            finally:
+                self._report_places()
+        else:
+            await self._app(scope, receive, send)
+
+    def _report_places(self) -> None:
+        self._report(Admitted(self._admission.taken, self._admission.places))
+
+
+def problem_for(error: Exception, request_id: str) -> Problem:
+    """The problem for the caller; what is the server's fault goes to the log with its trace."""
+    if isinstance(error, HTTPException):
+        return _routing_problem(error)
+    problem = problem_of(error)
+    if problem is INTERNAL:
+        logger.error("request %s failed", request_id, exc_info=error)
+    return problem
+
+
+def _routing_problem(error: HTTPException) -> Problem:
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return Problem("method_not_allowed", f"this address takes {allowed}", allow=allowed)
+    if error.status_code == 404:
+        return Problem("not_found", "there is nothing here; /docs lists what there is")
+    return INTERNAL

@@ -1,0 +1,99 @@
+"""What every answer carries, errors and preflights included: the request's id, and what keeps browsers out of harm."""
+
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.http.admission.inlined_body import LARGEST_BYTES
+
+DOCS = "/docs"
+"""The page for people, and what is under it."""
+
+ADMITTED = ("/segment", "/embeddings")
+"""Paths, and what is under them, that need a place; `/health` and the like always get in."""
+
+REQUEST_ID = "X-Request-ID"
+PLACES = "Sam-Places"
+"""How many requests may be under way at once: told to the door (`deployments.load_shedder`), which keeps it to itself."""
+CARRIED_BYTES = "Sam-Carried-Bytes"
+"""How large a body may be that the door sends along with the head (`deployments.http.admission.inlined_body`): told to it likewise."""
+
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page's own files only. Swagger UI sets styles from its script, and has its icons as data."""
+
+_SAFETY = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+API_HEADERS = {**_SAFETY, "Content-Security-Policy": API_POLICY, "Cache-Control": "no-store"}
+"""What an answer for programs carries, unless it says otherwise itself."""
+
+_HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class AnswerHeaders:
+    """The outermost ASGI middleware. Puts `request_id` into the request's state.
+
+    Args:
+        places: how many requests may be under way at once on the paths that need a place.
+        tells_id: add `X-Request-ID` to answers; not behind Serve's proxy, which adds it to every answer itself.
+    """
+
+    def __init__(self, app: ASGIApp, *, places: int, tells_id: bool = True) -> None:
+        self._app = app
+        self._places = str(places)
+        self._tells_id = tells_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = request_id
+        path = path_of(scope)
+        policy = DOCS_POLICY if is_under(path, DOCS) else API_POLICY
+        tells_places = needs_place(path)
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if self._tells_id:
+                    headers[REQUEST_ID] = request_id
+                if tells_places:
+                    headers[PLACES] = self._places
+                    headers[CARRIED_BYTES] = str(LARGEST_BYTES)
+                headers["Content-Security-Policy"] = policy
+                headers.update(_SAFETY)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_marked)
+
+
+def request_id_of(headers: Headers) -> str:
+    """The caller's id if it is harmless, or a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _HARMLESS_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def path_of(scope: Scope) -> str:
+    """The path that is routed: without what the server is mounted under."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def is_under(path: str, parent: str) -> bool:
+    """Whether the path is the parent or one below it."""
+    return path == parent or path.startswith(f"{parent}/")
+
+
+def needs_place(path: str) -> bool:
+    """Whether a request for the path counts against `SAM_MAX_QUEUE`."""
+    return any(is_under(path, admitted) for admitted in ADMITTED)

@@ -1,0 +1,218 @@
+"""The JSON of requests: what fields there are and of what kind, and how they become the core's values.
+
+Only the shape is checked here; what a value means for a picture is checked by the core, with the same pointers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deployments.calls.errors import InvalidFields, pointer_to
+from deployments.calls.npy import from_base64_npy
+from segmentation.automatic.generate import (
+    MAX_POINTS_PER_BATCH,
+    PERFORMANCE,
+    QUALITY,
+    AutomaticParameters,
+    with_overrides,
+)
+from segmentation.errors import InvalidRequest, LimitExceeded
+from segmentation.masks.formats import MaskFormat
+from segmentation.pictures.pixels import DecodeOptions, Scaling
+from segmentation.settings import Settings
+from segmentation.types import Prompt
+
+IMAGE_ID = r"^[A-Za-z0-9_-]{1,64}$"
+MAX_POINTS_PER_PROMPT = 1024
+MAX_ERRORS = 20
+
+M = TypeVar("M", bound="Request")
+
+Point = Annotated[list[float], Field(min_length=2, max_length=2)]
+Points = Annotated[list[Point], Field(fail_fast=True)]
+
+
+class Request(BaseModel):
+    """Strict: an unknown field, a number in a string, NaN or infinity are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DecodeFields(Request):
+    """How to read a picture that is more than one 8-bit RGB frame."""
+
+    page: int | None = Field(default=None, description="of a TIFF, or frame of an animation, from 0")
+    channels: list[int] | None = Field(default=None, description="one to three, from 0, shown as grey, RG or RGB")
+    scaling: Scaling | None = Field(default=None, description="how samples become 0 to 255")
+    range: list[float] | None = Field(default=None, description="[low, high] of samples, or percentiles")
+
+
+class ImageRequest(Request):
+    """Names a picture: exactly one of an `image` (or a file in the form), an `image_url` and an `image_id`."""
+
+    image: str | None = Field(default=None, description="the picture's file in base64, or a data URI")
+    image_url: str | None = Field(
+        default=None, description="the address of the picture's file, on a host that the server's operator listed"
+    )
+    image_id: str | None = Field(default=None, pattern=IMAGE_ID, description="the id of a picture that was sent before")
+    decode: DecodeFields | None = Field(default=None, description="how the picture is read; not with image_id")
+
+
+class PromptFields(Request):
+    """One prompt: at least one of points, box and mask_input."""
+
+    points: Points | None = Field(default=None, description="[[x, y], ...] in pixels of the upright picture")
+    labels: Annotated[list[int], Field(fail_fast=True)] | None = Field(
+        default=None, description="one per point: 1 foreground (the default), 0 background"
+    )
+    box: Annotated[list[float], Field(min_length=4, max_length=4)] | None = Field(
+        default=None, description="[x0, y0, x1, y1] in pixels"
+    )
+    mask_input: str | None = Field(
+        default=None, description="`logits` of an earlier answer: base64 of a little-endian float32 .npy"
+    )
+
+
+class SegmentRequest(ImageRequest):
+    """What is at these prompts?"""
+
+    prompts: list[PromptFields] = Field(min_length=1)
+    multimask_output: bool = Field(default=True, description="three masks per prompt; false gives SAM's single mask")
+    mask_format: MaskFormat = "rle"
+    return_logits: bool = Field(default=False, description="add `logits`, to be sent back as `mask_input`")
+
+
+class AutomaticRequest(ImageRequest):
+    """What is in this whole picture? `SamAutomaticMaskGenerator`'s parameters; those left out are the profile's."""
+
+    points_per_side: int | None = None
+    points_per_batch: int | None = Field(default=None, description="accepted, and capped")
+    pred_iou_thresh: float | None = None
+    stability_score_thresh: float | None = None
+    stability_score_offset: float | None = None
+    box_nms_thresh: float | None = None
+    crop_n_layers: int | None = None
+    crop_nms_thresh: float | None = None
+    crop_overlap_ratio: float | None = None
+    crop_n_points_downscale_factor: int | None = None
+    point_grids: list[Points] | None = Field(
+        default=None, description="per crop layer, points in fractions of the crop; excludes points_per_side"
+    )
+    min_mask_region_area: float | None = Field(default=None, description="cleans masks of smaller holes and islands")
+    min_mask_area: int | None = Field(default=None, description="leaves out whole masks with fewer pixels")
+    performance_mode: bool | None = Field(default=None, description="the faster, coarser profile of defaults")
+    mask_format: MaskFormat = "rle"
+    stream: bool = Field(default=False, description="answer as application/x-ndjson while the work goes on")
+
+
+class ProblemDocument(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]]
+    request_id: str
+
+
+def parse(model: type[M], document: Any) -> M:
+    """The document as a request.
+
+    Raises:
+        InvalidFields: with one JSON pointer per field that is wrong.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as failure:
+        found = failure.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
+        errors = tuple((pointer_to(error["loc"]), _plain(error["type"], error["msg"])) for error in found)
+    pointer, message = errors[0]
+    raise InvalidFields(f"{pointer or 'the request'}: {message}", pointer, errors)
+
+
+def to_decode_options(request: ImageRequest) -> DecodeOptions:
+    """How the request wants its picture read.
+
+    Raises:
+        InvalidRequest: options that can't be.
+    """
+    fields = request.decode or DecodeFields()
+    if fields.range is not None and len(fields.range) != 2:
+        raise InvalidRequest("range is two finite numbers, the lower one first", "/decode/range")
+    return DecodeOptions(
+        page=fields.page or 0,
+        channels=None if fields.channels is None else tuple(fields.channels),
+        scaling=fields.scaling,
+        range=None if fields.range is None else (fields.range[0], fields.range[1]),
+    )
+
+
+def to_prompts(request: SegmentRequest, settings: Settings, low_res_side: int) -> tuple[Prompt, ...]:
+    """The prompts as the core takes them.
+
+    Raises:
+        InvalidRequest: a field can't be read; `LimitExceeded` for too many prompts or points.
+    """
+    if len(request.prompts) > settings.max_prompts:
+        raise LimitExceeded(f"at most {settings.max_prompts} prompts in one request", "/prompts")
+    return tuple(_prompt(prompt, f"/prompts/{index}", low_res_side) for index, prompt in enumerate(request.prompts))
+
+
+def to_parameters(request: AutomaticRequest, settings: Settings) -> AutomaticParameters:
+    """The profile with the request's own parameters over it.
+
+    Raises:
+        InvalidRequest: a value that can't be; `LimitExceeded` for one beyond the server's limits.
+    """
+    fast = settings.performance_mode if request.performance_mode is None else request.performance_mode
+    other = {"image", "image_url", "image_id", "decode", "performance_mode", "mask_format", "stream"}
+    given = request.model_dump(exclude=other, exclude_none=True)
+    if "point_grids" in given and "points_per_side" in given:
+        raise InvalidRequest("give points_per_side or point_grids, not both", "/point_grids")
+    parameters = with_overrides(PERFORMANCE if fast else QUALITY, given)
+    if parameters.crop_n_layers > settings.max_crop_layers:
+        raise LimitExceeded(f"at most {settings.max_crop_layers} crop layers", "/crop_n_layers")
+    side = settings.max_points_per_side
+    if (parameters.points_per_side or 0) > side:
+        raise LimitExceeded(f"at most {side} points per side", "/points_per_side")
+    for layer, grid in enumerate(parameters.point_grids or ()):
+        if len(grid) > side * side:
+            raise LimitExceeded(f"at most {side * side} points in a grid", f"/point_grids/{layer}")
+    return replace(parameters, points_per_batch=min(parameters.points_per_batch, MAX_POINTS_PER_BATCH))
+
+
+def _prompt(prompt: PromptFields, pointer: str, low_res_side: int) -> Prompt:
+    points = prompt.points or []
+    if len(points) > MAX_POINTS_PER_PROMPT:
+        raise LimitExceeded(f"at most {MAX_POINTS_PER_PROMPT} points in one prompt", f"{pointer}/points")
+    labels = [1] * len(points) if prompt.labels is None else prompt.labels
+    if len(labels) != len(points):
+        raise InvalidRequest(f"one label per point: {len(labels)} for {len(points)} points", f"{pointer}/labels")
+    for index, label in enumerate(labels):
+        if label not in {0, 1}:
+            raise InvalidRequest("a label is 1 (foreground) or 0 (background)", f"{pointer}/labels/{index}")
+    mask_input = None
+    if prompt.mask_input is not None:
+        mask_input = from_base64_npy(prompt.mask_input, (low_res_side, low_res_side), f"{pointer}/mask_input")
+    return Prompt(
+        points=_float32(points).reshape(-1, 2),
+        labels=np.array(labels, np.int64),
+        box=None if prompt.box is None else _float32(prompt.box),
+        mask_input=mask_input,
+    )
+
+
+def _float32(values: Sequence[object]) -> NDArray[np.float32]:
+    """The numbers as float32; beyond its range its ends stand for them, and no picture is as large."""
+    limit = np.finfo(np.float32).max
+    return np.array(values, np.float64).clip(-limit, limit).astype(np.float32)
+
+
+def _plain(kind: str, message: str) -> str:
+    return {"extra_forbidden": "unknown field", "missing": "this field is needed"}.get(kind, message)

@@ -1,0 +1,223 @@
+"""The HTTP routes of the contract. Knows no Ray: everything behind them is in `Service`."""
+
+import re
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import asdict
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from deployments.calls.errors import not_held
+from deployments.calls.messages import PromptJob, Spent
+from deployments.http.admission.inlined_body import CarriedBody
+from deployments.http.compression import Compression
+from deployments.http.cors import add_cors
+from deployments.http.deadline import Deadline
+from deployments.http.edge import Edge
+from deployments.http.headers import AnswerHeaders
+from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
+from deployments.http.openapi.docs_page import add_docs
+from deployments.http.openapi.document import (
+    BODY,
+    COMMON,
+    EMBEDDING_PARAMETERS,
+    FIELDS,
+    KEYED,
+    NOT_MODIFIED,
+    NPY_ANSWER,
+    describe,
+    json_answer,
+    request_body,
+    responses,
+    streamed_answer,
+)
+from deployments.http.request_reader import RequestReader
+from deployments.http.requests import (
+    IMAGE_ID,
+    AutomaticRequest,
+    ImageRequest,
+    SegmentRequest,
+)
+from deployments.http.responses import EventStream, json_response, npy_response, timing_ms
+from deployments.http.service import Service
+from deployments.http.status import backend_info, check_health
+from deployments.http.stream import Tail, event_lines
+from deployments.http.traced_requests import TracedRequests
+from deployments.pipelines.automatic import Finished, GridRun, Started
+from deployments.pipelines.pictures import belongs_to
+from deployments.telemetry.events import Answered
+from deployments.telemetry.tracing import Tracer
+
+
+def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None = None) -> FastAPI:
+    """The ASGI app; `tells_id` as in `AnswerHeaders`. With a tracer, requests have a trace each."""
+    app = FastAPI(
+        title="SAM Serve", redirect_slashes=False, docs_url=None, redoc_url=None, default_response_class=Response
+    )
+    routes = Routes(service)
+    needs_body = (*BODY, *FIELDS, *COMMON)
+    app.add_api_route(
+        "/segment",
+        routes.segment,
+        methods=["POST"],
+        openapi_extra=request_body(SegmentRequest),
+        responses=responses("masks of each prompt, best first", needs_body, json_answer(SegmentAnswer)),
+    )
+    app.add_api_route(
+        "/segment/auto",
+        routes.segment_auto,
+        methods=["POST"],
+        openapi_extra=request_body(AutomaticRequest),
+        responses=responses(
+            "all masks of the picture", needs_body, {**json_answer(AutomaticAnswer), **streamed_answer()}
+        ),
+    )
+    app.add_api_route(
+        "/embeddings",
+        routes.embed,
+        methods=["POST"],
+        openapi_extra=request_body(ImageRequest),
+        responses=responses("the picture's id", needs_body, json_answer(EmbeddingAnswer)),
+    )
+    app.add_api_route(
+        "/embeddings/{image_id}",
+        routes.embedding,
+        methods=["GET"],
+        openapi_extra={"parameters": EMBEDDING_PARAMETERS},
+        responses=NOT_MODIFIED
+        | responses("float32 .npy [1, C, h, w]", ("unknown_image", "not_found", *COMMON), NPY_ANSWER),
+    )
+    app.add_api_route(
+        "/backend_info",
+        routes.backend_info,
+        methods=["GET"],
+        responses=responses("what really runs", ("not_ready", "internal", *KEYED), json_answer(BackendInfo)),
+    )
+    app.add_api_route(
+        "/health",
+        routes.health,
+        methods=["GET"],
+        responses=responses("ready", ("not_ready", "internal"), json_answer(Health)),
+    )
+    add_docs(app)
+    describe(app)
+    app.add_exception_handler(HTTPException, _raise)
+    # Each is around those before it: a preflight needs no key, and refusals carry every header too.
+    app.add_middleware(CarriedBody)
+    app.add_middleware(
+        Edge,
+        keyring=service.keyring,
+        admission=service.admission,
+        body_budget=service.body_budget,
+        report=service.report,
+    )
+    if tracer is not None:
+        app.add_middleware(TracedRequests, tracer=tracer)
+    app.add_middleware(Compression)
+    add_cors(app, service.config.settings.cors_origins)
+    app.add_middleware(AnswerHeaders, places=service.admission.places, tells_id=tells_id)
+    return app
+
+
+class Routes:
+    """One method per route."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._settings = service.config.settings
+        self._reader = RequestReader(service.config)
+
+    async def segment(self, request: Request) -> Response:
+        """Masks for points, boxes and earlier masks."""
+        started = time.perf_counter()
+        async with Deadline(self._settings.prompt_timeout_s).guard():
+            fields, source, prompts = await self._reader.segment(request)
+            job = PromptJob(prompts, fields.multimask_output, fields.return_logits, fields.mask_format)
+            answer, decode_s = await self._service.prompts.segment(source, job)
+            timing = self._timed("/segment", answer.spent, decode_s, started, sum(map(len, answer.results)))
+            document = {
+                "image_id": source.image_id,
+                "size": list(answer.size),
+                "results": [{"masks": masks} for masks in answer.results],
+                "timing_ms": timing,
+            }
+            return await json_response(document, timing)
+
+    async def segment_auto(self, request: Request) -> Response:
+        """Masks of everything in the picture."""
+        started = time.perf_counter()
+        deadline = Deadline(self._settings.auto_timeout_s)
+        async with deadline.guard():
+            fields, source, parameters = await self._reader.automatic(request)
+        run = GridRun(self._service.workshop, source, parameters, fields.mask_format)
+        steps = deadline.until(run.events())
+        first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
+        head = {"image_id": source.image_id, "size": list(first.size) if isinstance(first, Started) else []}
+
+        def tail(finished: Finished) -> Tail:
+            timing = self._timed("/segment/auto", finished.spent, finished.decode_s, started, len(finished.masks))
+            return {"parameters": asdict(parameters), "timing_ms": timing}
+
+        if fields.stream:
+            return EventStream(event_lines(head, steps, tail, request.state.request_id, self._service.report))
+        async with aclosing(steps):
+            async for step in steps:
+                if isinstance(step, Finished):
+                    end = tail(step)
+                    return await json_response({**head, "masks": step.masks, **end}, end["timing_ms"])
+        raise RuntimeError("the run of automatic masks ended without an answer")
+
+    async def embed(self, request: Request) -> Response:
+        """Encodes a picture, to be asked about by its id."""
+        started = time.perf_counter()
+        async with Deadline(self._settings.prompt_timeout_s).guard():
+            source = await self._reader.picture(request)
+            encoded, decode_s = await self._service.prompts.prepare(source)
+            spent = Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s)
+            architecture = self._service.config.plan.spec.architecture
+            return await json_response(
+                {
+                    "image_id": source.image_id,
+                    "size": list(encoded.size),
+                    "model_type": self._service.config.plan.spec.name,
+                    "shape": [1, *architecture.embedding_shape],
+                },
+                self._timed("/embeddings", spent, decode_s, started),
+            )
+
+    async def embedding(self, request: Request) -> Response:
+        """The embedding of a picture that is held: float32 [1, C, h, w]."""
+        async with Deadline(self._settings.prompt_timeout_s).guard():
+            image_id: str = request.path_params["image_id"]
+            if not re.fullmatch(IMAGE_ID, image_id) or not belongs_to(image_id, request.state.caller.identity):
+                raise not_held()
+            encoded = await self._service.prompts.embedding(image_id)
+            return await npy_response(request, encoded.embedding[None])
+
+    async def backend_info(self, request: Request) -> Response:
+        """What really runs."""
+        config = self._service.config
+        return await json_response(
+            await backend_info(self._service.encoder, config.plan, config.settings, config.sources)
+        )
+
+    async def health(self, request: Request) -> Response:
+        """Whether each deployment has a replica that answers, and requests are let in."""
+        self._service.admission.check_open()
+        await check_health(self._service.peers)
+        return await json_response({"status": "ok"})
+
+    def _timed(self, route: str, spent: Spent, decode_s: float, started: float, masks: int = 0) -> Mapping[str, float]:
+        """`timing_ms` of an answer, which is reported at the same time."""
+        timing = timing_ms(spent, decode_s, time.perf_counter() - started)
+        self._service.report(Answered(route, timing, masks))
+        return timing
+
+
+async def _raise(request: Request, error: Exception) -> Response:
+    """Hands routing errors to the edge, which answers everything."""
+    raise error

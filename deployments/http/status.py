@@ -1,0 +1,80 @@
+"""What the server says of itself: `/backend_info` and `/health`, asked of the replicas and not of the settings."""
+
+import asyncio
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from deployments.calls.errors import NotReady
+from deployments.calls.remote import Peer
+from segmentation.backends.protocol import RuntimeInfo
+from segmentation.backends.select import RuntimePlan
+from segmentation.settings import Settings
+
+PATIENCE_S = 5.0
+_DISTRIBUTIONS = ("sam-serve", "ray", "numpy", "onnxruntime", "onnxruntime-gpu", "torch")
+_LIMITS = (
+    "max_body_mb",
+    "max_body_total_mb",
+    "max_megapixels",
+    "max_prompts",
+    "max_points_per_side",
+    "max_crop_layers",
+    "max_queue",
+    "max_queue_per_key",
+    "prompt_timeout_s",
+    "auto_timeout_s",
+)
+
+
+async def check_health(peers: Sequence[Peer], patience_s: float = PATIENCE_S) -> None:
+    """Asks every deployment for a sign of life.
+
+    Raises:
+        NotReady: one of them has no replica that gives it; names the deployment.
+    """
+    answers = await asyncio.gather(*(peer.broadcast("describe", timeout_s=patience_s) for peer in peers))
+    silent = [peer.name for peer, answer in zip(peers, answers, strict=True) if not answer]
+    if silent:
+        raise NotReady(f"no ready replica of {', '.join(silent)}")
+
+
+async def backend_info(
+    encoder: Peer, plan: RuntimePlan, settings: Settings, sources: Mapping[str, str]
+) -> dict[str, object]:
+    """The answer of `/backend_info`.
+
+    Raises:
+        NotReady: no encoder replica answers.
+    """
+    running: list[RuntimeInfo] = await encoder.broadcast("describe", timeout_s=PATIENCE_S)
+    if not running:
+        raise NotReady(f"no ready replica of {encoder.name}")
+    first = running[0]
+    return {
+        "backend": first.backend,
+        "model_type": plan.spec.name,
+        "use_gpu": settings.use_gpu,
+        "performance_mode": settings.performance_mode,
+        "device": "cuda" if all(runtime.device == "cuda" for runtime in running) else "cpu",
+        "onnx_available": plan.onnx_available,
+        "pytorch_available": plan.pytorch_available,
+        "onnx_providers": list(first.providers),
+        "precision": first.precision,
+        "quality": None if plan.quality is None else asdict(plan.quality),
+        "versions": versions(),
+        "limits": {name: getattr(settings, name) for name in _LIMITS},
+        "settings_source": dict(sources),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what is installed here, by distribution."""
+    found = {"python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

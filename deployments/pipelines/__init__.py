@@ -1,0 +1,1 @@
+"""What a request needs of the replicas, step by step. Knows no HTTP."""

@@ -1,0 +1,134 @@
+"""Pictures in the ingress: their ids, their decoding off the event loop, and what is sent to the encoder.
+
+Knows no HTTP.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.calls.messages import InputPicture, PictureFile
+from deployments.telemetry.tracing import add_span
+from segmentation.pictures.decode import decode_image, open_image
+from segmentation.transforms import resize_image
+from segmentation.types import CropBox, Size
+
+T = TypeVar("T")
+
+MARK_LENGTH = 20
+"""Characters at the end of an id that only its owner's API key makes: 120 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """The picture of one request: its id, and its file unless it came by id."""
+
+    image_id: str
+    file: PictureFile | None = None
+
+
+def image_id_of(file: PictureFile, *, key: str, model: str) -> str:
+    """The id of a picture: a hash of everything that its embedding depends on, and of whose it is.
+
+    Args:
+        key: identity of the API key it came with, empty for none; ids of one key mean nothing under another.
+        model: model, weights and precision.
+    """
+    digest = hashlib.sha256()
+    for part in (key.encode(), repr(file.options).encode(), model.encode(), file.data):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    name = _text(digest.digest())
+    return name + _mark(name, key) if key else name
+
+
+def belongs_to(image_id: str, key: str) -> bool:
+    """Whether an id was made under this key. Without keys, every id may be asked for.
+
+    Told from the id alone, because which replica holds it is not known here. An id that somebody marks as their own
+    is another id, under which nothing is held.
+    """
+    if not key:
+        return True
+    name, mark = image_id[:-MARK_LENGTH], image_id[-MARK_LENGTH:]
+    return hmac.compare_digest(mark.encode(), _mark(name, key).encode())
+
+
+def crop_key(image_id: str, box: CropBox) -> str:
+    """The key of a crop's embedding: its own, so that the crops of one picture spread over the replicas."""
+    return f"{image_id}.{'-'.join(map(str, box))}"
+
+
+class Darkroom:
+    """Decodes and resizes pictures on an executor.
+
+    Args:
+        side: the model's input side in pixels.
+        max_megapixels: the largest picture that is decoded.
+    """
+
+    def __init__(self, executor: Executor, *, side: int, max_megapixels: float) -> None:
+        self._executor = executor
+        self._side = side
+        self._max_megapixels = max_megapixels
+
+    async def develop(self, file: PictureFile) -> tuple[NDArray[np.uint8], float]:
+        """(uint8 [H, W, 3] upright RGB picture, seconds it took)."""
+
+        def work() -> tuple[NDArray[np.uint8], float]:
+            started = time.perf_counter()
+            picture = decode_image(file.data, max_megapixels=self._max_megapixels, options=file.options)
+            return picture, time.perf_counter() - started
+
+        return _in_trace(*await self._run(work))
+
+    async def input_picture(self, file: PictureFile) -> tuple[InputPicture, float]:
+        """(the picture as the encoder takes it, its file beside it; seconds it took)."""
+
+        def work() -> tuple[InputPicture, float]:
+            started = time.perf_counter()
+            picture = open_image(file.data, max_megapixels=self._max_megapixels, options=file.options)
+            resized = resize_image(picture, self._side)
+            return InputPicture(resized, (picture.height, picture.width), file), time.perf_counter() - started
+
+        return _in_trace(*await self._run(work))
+
+    async def crop(self, picture: NDArray[np.uint8], box: CropBox, file: PictureFile | None = None) -> InputPicture:
+        """One crop of a decoded picture as the encoder takes it."""
+
+        def work() -> InputPicture:
+            x0, y0, x1, y1 = box
+            cut = picture[y0:y1, x0:x1]
+            return InputPicture(resize_image(cut, self._side), size_of(cut), file)
+
+        return await self._run(work)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def size_of(picture: NDArray[np.uint8]) -> Size:
+    """(height, width)."""
+    return picture.shape[0], picture.shape[1]
+
+
+def _in_trace(picture: T, seconds: float) -> tuple[T, float]:
+    add_span("decode", seconds)
+    return picture, seconds
+
+
+def _mark(name: str, key: str) -> str:
+    return _text(hmac.digest(key.encode(), name.encode(), "sha256"))[:MARK_LENGTH]
+
+
+def _text(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")

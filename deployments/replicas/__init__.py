@@ -1,0 +1,1 @@
+"""The deployments behind the ingress. Know no HTTP and no handles."""

@@ -1,0 +1,1 @@
+"""What replicas keep, bounded in bytes."""

@@ -1,0 +1,27 @@
+"""One picture as an encoder replica holds it, and as the store keeps it. Plain data; knows neither Ray nor files."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.calls.messages import PictureFile
+from segmentation.types import Size
+
+
+@dataclass(frozen=True, slots=True)
+class HeldImage:
+    """An embedding and what belongs to it.
+
+    embedding: float32 [C, h, w], owned by this process (no view of shared memory).
+    size: (height, width) of the upright picture.
+    file: the picture as it came, so that its id alone is enough to cut crops; None for a crop.
+    """
+
+    embedding: NDArray[np.float32]
+    size: Size
+    file: PictureFile | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.embedding.nbytes) + (len(self.file.data) if self.file else 0)

@@ -1,0 +1,178 @@
+"""The optional second tier behind the caches of encoders: embeddings that survive restarts and that nodes share.
+
+An entry is a header and two payloads, the embedding in float32 and the picture's file, behind a SHA-256 of them all.
+Its name is a hash of the key and of the model, weights and precision, which the header repeats. An entry that is cut
+short, changed or not what its name says is deleted and counts as missing. Nothing here is ever an error to a request:
+what can't be read is encoded again, what can't be written is warned about.
+
+The hash guards against accidents. Who may write to the place can also write entries that pass: keep it to the server.
+
+Knows neither Ray nor a runtime.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from deployments.calls.messages import PictureFile
+from deployments.replicas.caches.blobs import Blobs
+from deployments.replicas.caches.cached_image import HeldImage
+from deployments.telemetry.events import StoreUsed
+from segmentation.pictures.pixels import DecodeOptions
+
+MAGIC = b"SAM Serve embedding 1\n"
+MAX_WAITING_BYTES = 256_000_000
+"""Of images that wait to be written; beyond that they are not."""
+
+READERS = 4
+_HASH_BYTES = 32
+_LENGTH_BYTES = 8
+
+logger = logging.getLogger(__name__)
+
+
+class Damaged(Exception):
+    """The bytes are no entry, or another one than was asked for."""
+
+
+class EmbeddingStore:
+    """Belongs to one event loop; reads and writes on threads of its own, writes one at a time.
+
+    Args:
+        blobs: where the entries are.
+        model: everything about the model that an embedding depends on.
+        shape: of an embedding, (C, h, w).
+        report: told of every use.
+    """
+
+    def __init__(
+        self, blobs: Blobs, *, model: str, shape: tuple[int, ...], report: Callable[[StoreUsed], None]
+    ) -> None:
+        self._blobs = blobs
+        self._model = model
+        self._shape = shape
+        self._report = report
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._lock = threading.Lock()
+        self._waiting_bytes = 0
+        self._failing = False
+
+    async def read(self, key: str) -> HeldImage | None:
+        """The image under the key, or None."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
+
+    def keep(self, key: str, image: HeldImage) -> None:
+        """Writes the image some time later."""
+        with self._lock:
+            behind = self._waiting_bytes + image.nbytes > MAX_WAITING_BYTES
+            if not behind:
+                self._waiting_bytes += image.nbytes
+        if behind:
+            self._report(StoreUsed("skipped"))
+            return
+        self._writer.submit(self._write, key, image)
+
+    async def written(self) -> None:
+        """Returns once everything that was kept so far is written."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, lambda: None)
+
+    def _read(self, key: str) -> HeldImage | None:
+        name = self._name(key)
+        try:
+            data = self._blobs.read(name)
+            if data is None:
+                self._report(StoreUsed("missing"))
+                return None
+            try:
+                image = unpack(data, key=key, model=self._model, shape=self._shape)
+            except Damaged as fault:
+                logger.warning("a stored embedding is dropped: %s", fault)
+                self._blobs.delete(name)
+                self._report(StoreUsed("dropped"))
+                return None
+        except Exception as error:  # the medium's own: of a file system, a network, a cloud
+            self._warn("read", error)
+            return None
+        self._report(StoreUsed("read"))
+        return image
+
+    def _write(self, key: str, image: HeldImage) -> None:
+        try:
+            self._blobs.write(self._name(key), pack(image, key=key, model=self._model))
+        except Exception as error:  # the medium's own, as above
+            self._warn("write", error)
+        else:
+            self._failing = False
+            self._report(StoreUsed("written"))
+        finally:
+            with self._lock:
+                self._waiting_bytes -= image.nbytes
+
+    def _name(self, key: str) -> str:
+        return hashlib.sha256(f"{self._model}\n{key}".encode()).hexdigest()
+
+    def _warn(self, what: str, error: Exception) -> None:
+        """Once per trouble: a full disk fails at every write."""
+        if not self._failing:
+            logger.warning("can't %s stored embeddings, serving goes on without: %s", what, error)
+        self._failing = True
+        self._report(StoreUsed("failed"))
+
+
+def pack(image: HeldImage, *, key: str, model: str) -> bytes:
+    """The entry of an image."""
+    header: dict[str, Any] = {"key": key, "model": model, "size": image.size, "shape": image.embedding.shape}
+    if image.file is not None:
+        header["file"] = {"bytes": len(image.file.data), "options": asdict(image.file.options)}
+    text = json.dumps(header).encode()
+    content = b"".join(
+        [
+            len(text).to_bytes(_LENGTH_BYTES, "big"),
+            text,
+            np.ascontiguousarray(image.embedding, "<f4").tobytes(),
+            image.file.data if image.file else b"",
+        ]
+    )
+    return b"".join([MAGIC, hashlib.sha256(content).digest(), content])
+
+
+def unpack(data: bytes, *, key: str, model: str, shape: tuple[int, ...]) -> HeldImage:
+    """The image of an entry.
+
+    Raises:
+        Damaged: the bytes are none, or of another key, model or shape.
+    """
+    view = memoryview(data)
+    start = len(MAGIC) + _HASH_BYTES
+    if view[: len(MAGIC)] != MAGIC:
+        raise Damaged("it is no entry of this version")
+    content = view[start:]
+    if hashlib.sha256(content).digest() != view[len(MAGIC) : start]:
+        raise Damaged("its content is not what was written")
+    end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "big")
+    header = json.loads(bytes(content[_LENGTH_BYTES:end]))
+    if (header["key"], header["model"], tuple(header["shape"])) != (key, model, shape):
+        raise Damaged("it is of another picture or model")
+    after = end + 4 * int(np.prod(shape))
+    embedding = np.frombuffer(content[end:after], "<f4").reshape(shape).astype(np.float32)
+    embedding.setflags(write=False)
+    height, width = header["size"]
+    return HeldImage(embedding, (height, width), _file(header.get("file"), content[after:]))
+
+
+def _file(header: dict[str, Any] | None, data: memoryview) -> PictureFile | None:
+    if header is None:
+        return None
+    options: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in header["options"].items()
+    }
+    return PictureFile(bytes(data), DecodeOptions(**options))

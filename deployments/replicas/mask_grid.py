@@ -1,0 +1,140 @@
+"""The `MaskGridGenerator` deployment: shards of a point grid to candidate masks, and their merging.
+
+Stateless; knows no Ray.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from deployments.calls.messages import Encoded, EncodedImage, GridAnswer, GridShard, Json, ShardAnswer, Spent
+from deployments.replicas.batching import Batcher
+from deployments.replicas.decoder_trial import try_decoder
+from deployments.replicas.image_encoder import refuse_other_device
+from deployments.replicas.mask_json import automatic_mask
+from deployments.replicas.runtime_watch import RuntimeWatch
+from deployments.telemetry.events import GridGated, Report, Running, open_unreported
+from deployments.telemetry.tracing import traced
+from segmentation.automatic.generate import AutomaticParameters, Candidates, Crop, decode_points, merge, merge_crop
+from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
+from segmentation.errors import SegmentationError
+from segmentation.masks.formats import MaskFormat
+from segmentation.timed_decoder import TimedDecoder
+from segmentation.types import Size
+from segmentation.warmup import warm_up
+
+_Job = tuple[EncodedImage, GridShard]
+
+
+@traced
+class MaskGridGenerator:
+    """One replica: a decoder for shards, and a thread for merging beside it.
+
+    Merging is here and not in the ingress because it is seconds of work on a large grid, and the ingress has other
+    callers to answer.
+
+    Args:
+        open_backend: loads the runtime; called once, in the replica.
+        device: the device this replica was given, "cuda" or "cpu".
+        gives_way: its work runs where nobody else wants the CPU, so that prompts stay responsive while grids run.
+        stuck_after_s: see `RuntimeWatch`.
+        open_report: makes what is told of runtime and shards; called once, in the replica.
+    """
+
+    def __init__(
+        self,
+        open_backend: Callable[[], DecoderBackend],
+        *,
+        device: str,
+        gives_way: bool = False,
+        stuck_after_s: float = 0,
+        open_report: Callable[[], Report] = open_unreported,
+    ) -> None:
+        # Linux keeps the policy by thread and hands it down to the threads that one starts, so the runtime is opened
+        # in the thread that will run it.
+        def worker(name: str) -> ThreadPoolExecutor:
+            return ThreadPoolExecutor(1, name, initializer=_give_way if gives_way else None)
+
+        decoding = worker("grid")
+        self._merging = worker("merge")
+        warm_up()
+        self._backend = decoding.submit(open_backend).result()
+        refuse_other_device(self._backend.runtime, device)
+        self._report = open_report()
+        self._report(Running(self._backend.runtime))
+        self._watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
+        # A shard is a batch of points already, so shards run one at a time.
+        self._batcher: Batcher[_Job, ShardAnswer] = Batcher(
+            self._run,
+            decoding,
+            max_weight=1,
+            report=self._report,
+        )
+
+    def check_health(self) -> None:
+        """Serve's hook; raises when this replica must be replaced."""
+        self._watch.check()
+
+    async def describe(self) -> RuntimeInfo:
+        """What really runs here."""
+        return self._backend.runtime
+
+    async def decode(self, encoded: Encoded, shard: GridShard) -> ShardAnswer | SegmentationError:
+        """The candidate masks of one shard; an error in the place of the embedding is handed on."""
+        if isinstance(encoded, SegmentationError):
+            return encoded
+        batched = await self._batcher.submit((encoded, shard))
+        return replace(batched.result, spent=batched.result.spent + Spent(queue_s=batched.waited_s))
+
+    async def merge_crop(
+        self, shards: Sequence[Candidates], crop: Crop, parameters: AutomaticParameters
+    ) -> tuple[Candidates, Spent]:
+        """The candidates of a whole crop from those of its shards, duplicates within the crop removed."""
+        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        candidates = await loop.run_in_executor(self._merging, merge_crop, shards, crop, parameters)
+        return candidates, Spent(postprocess_s=time.perf_counter() - started)
+
+    async def merge(
+        self,
+        crops: Sequence[Candidates],
+        size: Size,
+        parameters: AutomaticParameters,
+        mask_format: MaskFormat,
+    ) -> GridAnswer:
+        """The masks of the whole picture from the candidates of its crops."""
+        started = time.perf_counter()
+
+        def work() -> tuple[Json, ...]:
+            return tuple(automatic_mask(record, mask_format) for record in merge(crops, size, parameters))
+
+        masks = await asyncio.get_running_loop().run_in_executor(self._merging, work)
+        return GridAnswer(masks, Spent(postprocess_s=time.perf_counter() - started))
+
+    def _run(self, jobs: Sequence[_Job]) -> list[ShardAnswer]:
+        answers = []
+        for encoded, shard in jobs:
+            with self._watch.run(len(shard.points)):
+                answers.append(self._run_shard(encoded, shard))
+        return answers
+
+    def _run_shard(self, encoded: EncodedImage, shard: GridShard) -> ShardAnswer:
+        decoder = TimedDecoder(self._backend)
+        started = time.perf_counter()
+        image = decoder.prepare(encoded.embedding)
+        candidates = decode_points(decoder, image, shard.crop, shard.size, shard.points, shard.parameters)
+        postprocess_s = time.perf_counter() - started - decoder.seconds
+        self._report(GridGated(decoder.candidates, decoder.passed))
+        return ShardAnswer(
+            candidates,
+            Spent(prompt_s=decoder.seconds, postprocess_s=postprocess_s),
+            Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s),
+        )
+
+
+def _give_way() -> None:
+    """Lets every other thread go before this one. Niceness would not do: Ray starts its workers at 15 of 19 already."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -1,0 +1,119 @@
+"""What the parts of the graph tell of their work, for whoever counts it. Plain data; knows neither Ray nor metrics.
+
+Each part is given a `Report` and calls it with what happened; `unreported` is the one for those who don't count.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from deployments.replicas.batching import BatchReport
+from segmentation.backends.protocol import RuntimeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A replica opened its runtime."""
+
+    runtime: RuntimeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingWanted:
+    """Somebody wanted an embedding: held says that it was there, and no encoder had to run."""
+
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingsHeld:
+    """What an encoder replica holds now, its bound, and how many it let go of on the way here."""
+
+    entries: int
+    nbytes: int
+    max_bytes: int
+    evicted: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUsed:
+    """The store of embeddings was used: what came of it is one of `STORE_OUTCOMES`."""
+
+    outcome: str
+
+
+STORE_OUTCOMES = ("read", "missing", "dropped", "written", "skipped", "failed")
+"""Read; not there; damaged or foreign, and deleted; written; not written because writing is behind; failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesWanted:
+    """A run of automatic masks asked for the candidates of its crops: how many of them were held, and how many not."""
+
+    held: int
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesHeld:
+    """The candidates that an encoder replica holds now, and its bound."""
+
+    nbytes: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GridGated:
+    """The masks that a shard of a point grid gave, and those of them above the gate of predicted IoU."""
+
+    candidates: int
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Requests under way in one ingress replica, and the most it lets in."""
+
+    taken: int
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request got its answer: milliseconds by stage as in `timing_ms`, and how many masks."""
+
+    route: str
+    timing_ms: Mapping[str, float]
+    masks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request got a problem document, alone or at the end of a stream."""
+
+    code: str
+
+
+Event: TypeAlias = (
+    BatchReport
+    | Running
+    | EmbeddingWanted
+    | EmbeddingsHeld
+    | StoreUsed
+    | CandidatesWanted
+    | CandidatesHeld
+    | GridGated
+    | Admitted
+    | Answered
+    | Refused
+)
+Report: TypeAlias = Callable[[Event], None]
+
+
+def unreported(event: Event) -> None:
+    """Tells nobody."""
+
+
+def open_unreported() -> Report:
+    """What opens `unreported`."""
+    return unreported

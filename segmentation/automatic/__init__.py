@@ -1,0 +1,1 @@
+"""Segment everything: grids, candidates, thresholds, parameters."""

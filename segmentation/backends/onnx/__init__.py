@@ -1,0 +1,1 @@
+"""The ONNX Runtime backend. Needs onnxruntime and numpy, no torch."""

@@ -1,0 +1,251 @@
+"""The ONNX files of a model: where they are, and whether they are whole and belong together.
+
+Reads the metadata without the `onnx` package: an ONNX file is one protobuf message, and its `metadata_props` (field 14)
+stand at the top level. The last of them is a seal, `content_sha256`: SHA-256 of every byte before it. Knows no runtime.
+"""
+
+import contextlib
+import hashlib
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmentation.backends.quality import Quality, from_metadata
+from segmentation.errors import ModelFileError
+from segmentation.weights.checkpoints import sha256_file
+from segmentation.weights.manifest import ModelSpec
+
+FORMAT_VERSIONS = {"encoder": "2", "decoder": "3"}
+"""Of our graphs and their metadata, by kind; a change that an older or newer server can't run raises one."""
+
+SEAL = "content_sha256"
+"""Key of the last metadata entry."""
+
+METADATA_FIELD = 14
+"""`ModelProto.metadata_props` in onnx.proto."""
+
+_LENGTH_DELIMITED = 2
+_FIXED_SIZES = {1: 8, 5: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxPair:
+    """Two files that were verified to be whole and to come from one checkpoint.
+
+    encoder, decoder: the files. encoder_metadata, decoder_metadata: all their metadata, by key.
+    quality: as measured at the conversion; None only for fp32.
+    source_is_manifest: whether the checkpoint is the one of the manifest; True where the manifest has no SHA-256.
+    """
+
+    encoder: Path
+    decoder: Path
+    encoder_metadata: Mapping[str, str]
+    decoder_metadata: Mapping[str, str]
+    source_is_manifest: bool
+    quality: Quality | None
+
+    @property
+    def pair_id(self) -> str:
+        """Identifies the weights: the same for every precision of one checkpoint."""
+        return self.encoder_metadata["pair_id"]
+
+
+def pair_paths(onnx_dir: Path, model_type: str, precision: str = "fp32") -> tuple[Path, Path]:
+    """(encoder, decoder) of a model. The precision is the encoder's; fp32 is not named."""
+    variant = "" if precision == "fp32" else f".{precision}"
+    return onnx_dir / f"sam_{model_type}_encoder{variant}.onnx", onnx_dir / f"sam_{model_type}_decoder.onnx"
+
+
+def data_path(model: Path) -> Path:
+    """The file beside an ONNX file that holds its weights where they are large."""
+    return model.with_name(f"{model.name}.data")
+
+
+def make_pair_id(model_type: str, source_sha256: str) -> str:
+    """The same for the same checkpoint, so that a precision can be added to a pair later."""
+    # "2" is in all ids given so far.
+    return hashlib.sha256(f"2/{model_type}/{source_sha256}".encode()).hexdigest()[:16]
+
+
+def architecture_facts(spec: ModelSpec) -> dict[str, str]:
+    """What the graphs of a model say about its architecture."""
+    architecture = spec.architecture
+    shape = ", ".join(str(size) for size in architecture.embedding_shape)
+    return {"image_size": str(architecture.image_size), "embedding_shape": shape}
+
+
+def verify_pair(onnx_dir: Path, spec: ModelSpec, precision: str = "fp32") -> OnnxPair:
+    """Reads both files wholly and checks that they are whole, ours, and of one checkpoint.
+
+    Raises:
+        ModelFileError: they are not; one line, which ends with how to convert.
+    """
+    paths = pair_paths(onnx_dir, spec.name, precision)
+    with _told_how_to_convert(spec, precision):
+        encoder, decoder = (_verified_part(path, spec, precision) for path in paths)
+        if encoder["pair_id"] != decoder["pair_id"]:
+            raise ModelFileError(f"{paths[0].name} and {paths[1].name} in {onnx_dir} come from different checkpoints")
+        quality = from_metadata(encoder, paths[0])
+        if quality is None and precision != "fp32":
+            raise ModelFileError(f"{paths[0]} has no record of its quality and is not used")
+    source = encoder["source_sha256"]
+    return OnnxPair(*paths, encoder, decoder, spec.sha256 is None or spec.sha256.lower() == source, quality)
+
+
+def verify_part(path: Path, spec: ModelSpec, precision: str, pair_id: str) -> None:
+    """Reads one file of a pair wholly and checks that it is whole and the one of that pair.
+
+    Args:
+        path: the encoder's or the decoder's, as `pair_paths` gives it.
+        precision: of the pair.
+
+    Raises:
+        ModelFileError: it is not; one line, which ends with how to convert.
+    """
+    with _told_how_to_convert(spec, precision):
+        if _verified_part(path, spec, precision)["pair_id"] != pair_id:
+            raise ModelFileError(f"{path} is of another pair than the server was started with")
+
+
+def _verified_part(path: Path, spec: ModelSpec, precision: str) -> dict[str, str]:
+    found = _verified(path)
+    is_decoder = path == pair_paths(path.parent, spec.name, precision)[1]
+    kind = "decoder" if is_decoder else "encoder"
+    wanted = {
+        "kind": kind,
+        "format_version": FORMAT_VERSIONS[kind],
+        "model_type": spec.name,
+        "precision": "fp32" if is_decoder else precision,
+        **architecture_facts(spec),
+    }
+    _compare(path, found, wanted)
+    return found
+
+
+@contextlib.contextmanager
+def _told_how_to_convert(spec: ModelSpec, precision: str) -> Iterator[None]:
+    try:
+        yield
+    except ModelFileError as error:
+        raise ModelFileError(f"{error.message}; to convert it: {convert_command(spec, precision)}") from error
+
+
+def convert_command(spec: ModelSpec, precision: str = "fp32") -> str:
+    """The command line that makes a model's pair anew."""
+    variant = "" if precision == "fp32" else f" --precision {precision}"
+    return f"python -m conversion.convert_model --model-type {spec.name}{variant}"
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a sealed file, after comparing the seal with the content.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, or was not written by our conversion.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            properties, seal_start = _metadata(content)
+            if next(reversed(properties), None) != SEAL:
+                raise ModelFileError(f"{path} was not written by this project's conversion")
+            if hashlib.sha256(memoryview(content)[:seal_start]).hexdigest() != properties[SEAL]:
+                raise ModelFileError(f"{path} is damaged: its content is not what was written")
+    except OSError as error:
+        raise ModelFileError(f"can't read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ModelFileError(f"{path} is damaged or not an ONNX file: {error}") from error
+    return properties
+
+
+def seal(content_sha256: str) -> bytes:
+    """The bytes to append to an ONNX file whose SHA-256 that is: one more `metadata_props` entry."""
+    return metadata_entry(SEAL, content_sha256)
+
+
+def metadata_entry(key: str, value: str) -> bytes:
+    """The bytes of one `metadata_props` entry, which can be appended to an ONNX file."""
+    return _record(METADATA_FIELD, _record(1, key.encode()) + _record(2, value.encode()))
+
+
+def _verified(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise ModelFileError(f"{path} is missing")
+    metadata = read_metadata(path)
+    if digest := metadata.get("data_sha256"):
+        data = data_path(path)
+        try:
+            whole = sha256_file(data) == digest
+        except OSError as error:
+            raise ModelFileError(f"can't read {data}: {error.strerror or error}") from error
+        if not whole:
+            raise ModelFileError(f"{data} is damaged: its content is not what was written")
+    return metadata
+
+
+def _compare(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise ModelFileError(f"{path} does not fit: its {key} is {found.get(key)}, not {value}")
+    if missing := {"pair_id", "source_sha256"} - set(found):
+        raise ModelFileError(f"{path} does not say its {min(missing)}")
+
+
+def _metadata(content: mmap.mmap) -> tuple[dict[str, str], int]:
+    """All `metadata_props` in order, and where the last one begins."""
+    properties: dict[str, str] = {}
+    last = 0
+    for field, start, value_start, end in _fields(content, 0, len(content)):
+        if field == METADATA_FIELD:
+            entry = {key: content[at:stop].decode() for key, _, at, stop in _fields(content, value_start, end)}
+            name = entry.get(1, "")
+            properties.pop(name, None)
+            properties[name] = entry.get(2, "")
+            last = start if end == len(content) else last
+    return properties, last
+
+
+def _fields(content: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """(field number, start of the record, start of its value, end) of each field of one protobuf message.
+
+    Raises:
+        ValueError: the bytes are no protobuf message.
+    """
+    while start < end:
+        tag, value_start = _varint(content, start, end)
+        kind = tag & 7
+        if kind == _LENGTH_DELIMITED:
+            length, value_start = _varint(content, value_start, end)
+            stop = value_start + length
+        elif kind in _FIXED_SIZES:
+            stop = value_start + _FIXED_SIZES[kind]
+        elif kind == 0:
+            _, stop = _varint(content, value_start, end)
+        else:
+            raise ValueError(f"unknown wire type {kind}")
+        if stop > end:
+            raise ValueError("truncated")
+        yield tag >> 3, start, value_start, stop
+        start = stop
+
+
+def _varint(content: mmap.mmap, start: int, end: int) -> tuple[int, int]:
+    """(value, position behind it)."""
+    value = 0
+    for position in range(start, min(start + 10, end)):
+        byte = content[position]
+        value |= (byte & 0x7F) << (7 * (position - start))
+        if byte < 0x80:
+            return value, position + 1
+    raise ValueError("truncated")
+
+
+def _record(field: int, value: bytes) -> bytes:
+    return _encode(field << 3 | _LENGTH_DELIMITED) + _encode(len(value)) + value
+
+
+def _encode(number: int) -> bytes:
+    parts = []
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])

@@ -1,0 +1,1 @@
+"""Masks: from logits to runs, measured, cleaned and written."""

@@ -1,0 +1,1 @@
+"""Models by name, their checkpoint files, and the tensors in them."""
