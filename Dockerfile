@@ -45,7 +45,7 @@ COPY --chown=sam:sam model/sam_demo.pth /models/
 COPY --chown=sam:sam model/onnx/ /models/onnx/
 ENV PYTHONPATH=/app SAM_MODEL_DIR=/models SAM_ONNX_DIR=/models/onnx NUMBA_CACHE_DIR=/home/sam/.cache/numba
 # What stands before Serve's own HTTP: deployments/load_shedder.py.
-ENV RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.load_shedder.open_door
+ENV RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.load_shedder.open_load_shedder
 # glibc keeps memory for every thread that has ever needed some, in processes with dozens of them.
 ENV MALLOC_ARENA_MAX=1
 # Fewer series of Ray's own, whose agent takes long to write them out: docs/operations.md, "What metrics cost".

@@ -8,7 +8,7 @@ comma := ,
 EXTRAS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)$(if $(filter demo,$(SAM_MODEL_TYPE)),,$(comma)pytorch)
 
 # What stands before Serve's own HTTP: deployments/load_shedder.py. Empty leaves it out.
-export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH ?= deployments.load_shedder.open_door
+export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH ?= deployments.load_shedder.open_load_shedder
 # glibc keeps memory for every thread that has ever needed some, in processes with dozens of them.
 export MALLOC_ARENA_MAX ?= 1
 # Fewer series of Ray's own, whose agent takes long to write them out: docs/operations.md, "What metrics cost".

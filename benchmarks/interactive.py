@@ -39,7 +39,7 @@ from segmentation.types import Prompt
 from segmentation.weights.manifest import find_model, load_manifest
 
 SIDE = 1024
-PLACES = [0.2, 0.5, 0.8]
+SLOTS = [0.2, 0.5, 0.8]
 
 
 def at_1024(bench: Bench) -> tuple[Sam, OnnxDecoder, NDArray[np.float32]]:
@@ -72,7 +72,7 @@ def compare(sam: Sam, decoder: OnnxDecoder, embedding: NDArray[np.float32], roun
     predictor.original_size, predictor.is_image_set = size, True
     predictor.input_size = input_size(size, decoder.architecture.image_size)
     prepared = decoder.prepare(embedding)
-    grid = np.stack(np.meshgrid(PLACES, PLACES), axis=-1).reshape(-1, 1, 2)
+    grid = np.stack(np.meshgrid(SLOTS, SLOTS), axis=-1).reshape(-1, 1, 2)
     points = (grid * (size[1], size[0])).astype(np.float32)
     prompts = [Prompt(points=point, labels=np.array([1])) for point in points]
 

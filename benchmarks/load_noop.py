@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from deployments.app import CONSISTENT_HASH
-from deployments.calls.messages import EncodedImage, PromptAnswer, PromptJob, Spent
-from deployments.calls.remote import RayPeer, result
+from deployments.calls.messages import EncodedImage, PromptAnswer, PromptJob, StageTimes
+from deployments.calls.remote import RayDeployment, result
 
 
 class NoopArgs(BaseModel):
@@ -45,7 +45,7 @@ class NoopDecoder:
     """Answers every prompt with as many characters as masks have."""
 
     def __init__(self, answer_bytes: int) -> None:
-        self._answer = PromptAnswer((1, 1), (({"counts": "0" * answer_bytes},),), Spent())
+        self._answer = PromptAnswer((1, 1), (({"counts": "0" * answer_bytes},),), StageTimes())
 
     async def segment(self, encoded: EncodedImage, job: PromptJob) -> PromptAnswer:
         return self._answer
@@ -55,8 +55,8 @@ class NoopIngress:
     """One route, `POST /segment`."""
 
     def __init__(self, encoder: "DeploymentHandle[Any]", decoder: "DeploymentHandle[Any]") -> None:
-        self._encoder = RayPeer("NoopEncoder", encoder)
-        self._decoder = RayPeer("NoopDecoder", decoder)
+        self._encoder = RayDeployment("NoopEncoder", encoder)
+        self._decoder = RayDeployment("NoopDecoder", decoder)
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return Starlette(routes=[Route("/segment", self._segment, methods=["POST"])])

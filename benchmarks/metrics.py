@@ -41,7 +41,7 @@ from deployments.replicas.mask_grid import MaskGridGenerator
 from deployments.replicas.prompt_decoder import PromptDecoder
 from deployments.sizing import Cluster, size_graph
 from deployments.telemetry.events import Event
-from deployments.telemetry.ray_metrics import open_report
+from deployments.telemetry.ray_metrics import open_ray_metrics
 from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
 from segmentation.settings import Settings
 
@@ -56,7 +56,7 @@ AS_PROMETHEUS = {
 
 
 class Neighbour:
-    """A deployment in this process, as the ingress sees others (`Peer`)."""
+    """A deployment in this process, as the ingress sees others (`RemoteDeployment`)."""
 
     def __init__(self, name: str, replica: object) -> None:
         self.name = name
@@ -77,7 +77,7 @@ class Switch:
     """A report that can be turned off."""
 
     def __init__(self) -> None:
-        self._report = open_report("demo")
+        self._report = open_ray_metrics("demo")
         self.on = True
 
     def __call__(self, event: Event) -> None:
@@ -108,7 +108,7 @@ class Bench:
             replica = part(
                 lambda opener=opener: opener(plan, device="cpu", threads=1),
                 device="cpu",
-                open_report=lambda: self._switch,
+                open_ray_metrics=lambda: self._switch,
                 **limits,
             )
             peers.append(Neighbour(part.__name__, replica))

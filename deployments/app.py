@@ -22,9 +22,9 @@ from deployments.replicas.image_encoder import MB, ImageEncoder
 from deployments.replicas.mask_grid import MaskGridGenerator
 from deployments.replicas.prompt_decoder import PromptDecoder
 from deployments.sizing import Part, Sizing, cluster_of, size_graph
-from deployments.telemetry.events import Report
+from deployments.telemetry.events import EmitEvent
 from deployments.telemetry.logs import log_with_serve
-from deployments.telemetry.ray_metrics import open_report
+from deployments.telemetry.ray_metrics import open_ray_metrics
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.select import RuntimePlan, open_decoder, open_encoder
 from segmentation.preflight import check
@@ -78,7 +78,7 @@ def build(args: AppArgs) -> Application:
 
 def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: Sizing) -> Application:
     pressure = settings.max_queue
-    report = partial(open_report, plan.spec.name)
+    emit = partial(open_ray_metrics, plan.spec.name)
     encoder = _deployment(ImageEncoder, sizing.encoder, 4 * pressure, request_router_config=CONSISTENT_HASH).bind(
         partial(_open, open_encoder, plan, sizing.encoder),
         device=sizing.encoder.device,
@@ -86,7 +86,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         cache_mb=settings.embedding_cache_mb,
         candidates_mb=settings.candidate_cache_mb,
         stuck_after_s=settings.stuck_after_s,
-        open_report=report,
+        open_ray_metrics=emit,
         open_store=_opener_of_store(settings, config.model_identity, plan.spec.architecture.embedding_shape),
     )
     decoder = _deployment(PromptDecoder, sizing.decoder, 2 * pressure).bind(
@@ -95,7 +95,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         max_batch=settings.decoder_batch,
         cache_mb=settings.prepared_cache_mb,
         stuck_after_s=settings.stuck_after_s,
-        open_report=report,
+        open_ray_metrics=emit,
     )
     grid = _deployment(MaskGridGenerator, sizing.grid, 32).bind(
         partial(_open, open_decoder, plan, sizing.grid),
@@ -103,7 +103,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         gives_way=True,
         # It gives way to others for as long as these want: only what outlasts every request is stuck.
         stuck_after_s=settings.stuck_after_s and max(settings.stuck_after_s, settings.auto_timeout_s),
-        open_report=report,
+        open_ray_metrics=emit,
     )
     # Admission is the ingress's own. Serve's bounds lie above it: they answer only when requests come faster than the
     # ingress can turn them away, and would otherwise wait in the proxy without end.
@@ -133,15 +133,15 @@ def _open(opener: _Opener[Backend_co], plan: RuntimePlan, part: Part) -> Backend
 
 def _opener_of_store(
     settings: Settings, model: str, shape: tuple[int, ...]
-) -> Callable[[Report], EmbeddingStore | None]:
+) -> Callable[[EmitEvent], EmbeddingStore | None]:
     """Runs in the replica, which is given no more of the settings: digests of API keys stay in the ingress."""
     where, max_bytes = settings.embedding_store, int(settings.embedding_store_mb * MB)
 
-    def open_store(report: Report) -> EmbeddingStore | None:
+    def open_store(emit: EmitEvent) -> EmbeddingStore | None:
         if not where:
             return None
         blobs = open_blobs(where, max_bytes, relative_to=PROJECT_ROOT)
-        return EmbeddingStore(blobs, model=model, shape=shape, report=report)
+        return EmbeddingStore(blobs, model=model, shape=shape, emit=emit)
 
     return open_store
 

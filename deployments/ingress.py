@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
-from deployments.calls.remote import RayPeer
+from deployments.calls.remote import RayDeployment
 from deployments.http.routes import create_app
 from deployments.http.service import Service, ServiceConfig
 from deployments.telemetry.logs import log_with_serve
-from deployments.telemetry.ray_metrics import open_report
+from deployments.telemetry.ray_metrics import open_ray_metrics
 from deployments.telemetry.tracing import open_tracer
 
 
@@ -26,10 +26,10 @@ class Ingress:
         log_with_serve()
         self._service = Service(
             config,
-            RayPeer("ImageEncoder", encoder),
-            RayPeer("PromptDecoder", decoder),
-            RayPeer("MaskGridGenerator", grid),
-            open_report(config.plan.spec.name),
+            RayDeployment("ImageEncoder", encoder),
+            RayDeployment("PromptDecoder", decoder),
+            RayDeployment("MaskGridGenerator", grid),
+            open_ray_metrics(config.plan.spec.name),
         )
 
     async def close(self) -> int:

@@ -79,7 +79,7 @@ def _crowd(canvas: _Canvas, ground: np.ndarray, kind: str) -> None:
     material = _material(rng, ground, kind)
     shapes = _shapes(rng)
     mixed = rng.random() < 0.3
-    for place in _places(rng, kind):
+    for place in _slots(rng, kind):
         own = _material(rng, ground, kind) if mixed else _vary(rng, material)
         canvas.add(place, str(rng.choice(shapes)), own)
 
@@ -103,7 +103,7 @@ def _nested(canvas: _Canvas, ground: np.ndarray) -> None:
                     canvas.add(innermost, "disc", _material(rng, part.colour, "nested"), child)
 
 
-def _places(rng: np.random.Generator, kind: str) -> list[layouts.Place]:
+def _slots(rng: np.random.Generator, kind: str) -> list[layouts.Place]:
     low = float(np.exp(rng.uniform(np.log(16 if kind == "textured" else 10), np.log(60))))
     high = min(160.0, low * rng.uniform(1.1, 4.0))
     room = int(np.clip(0.5 * SIDE**2 / (np.pi * low * high), 2, 120))

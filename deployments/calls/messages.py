@@ -75,7 +75,7 @@ class PromptJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class StageTimes:
     """Seconds that one answer cost, by stage.
 
     Work of several replicas is added up, so it can be more than the time that passed; waiting is what passed before
@@ -87,8 +87,8 @@ class Spent:
     postprocess_s: float = 0.0
     queue_s: float = 0.0
 
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(
+    def __add__(self, other: "StageTimes") -> "StageTimes":
+        return StageTimes(
             self.encode_s + other.encode_s,
             self.prompt_s + other.prompt_s,
             self.postprocess_s + other.postprocess_s,
@@ -102,7 +102,7 @@ class PromptAnswer:
 
     size: Size
     results: tuple[tuple[Json, ...], ...]
-    spent: Spent
+    stage_times: StageTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,8 @@ class ShardAnswer:
     """The candidate masks of a shard, what they cost, and what the crop's embedding, shared by all shards, cost."""
 
     candidates: Candidates
-    spent: Spent
-    encoding: Spent
+    stage_times: StageTimes
+    encoding: StageTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,4 +133,4 @@ class GridAnswer:
     """The automatic masks of a whole picture, in SAM's order, as JSON objects."""
 
     masks: tuple[Json, ...]
-    spent: Spent
+    stage_times: StageTimes

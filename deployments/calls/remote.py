@@ -55,7 +55,7 @@ class Call(Protocol[T_co]):
     def cancel(self) -> object: ...
 
 
-class Peer(Protocol):
+class RemoteDeployment(Protocol):
     """One deployment as others see it."""
 
     name: str
@@ -69,7 +69,7 @@ class Peer(Protocol):
         ...
 
 
-class RayPeer:
+class RayDeployment:
     """A deployment behind a Serve handle."""
 
     def __init__(self, name: str, handle: "DeploymentHandle[Any]") -> None:
@@ -166,7 +166,7 @@ def is_loss(error: BaseException) -> bool:
     return isinstance(error, LOSSES) and not isinstance(error, BackPressureError)
 
 
-async def through_losses(work: Callable[[], Awaitable[T]], *, first_pause_s: float = 0.1) -> T:
+async def retry_on_replica_loss(work: Callable[[], Awaitable[T]], *, first_pause_s: float = 0.1) -> T:
     """Runs pure work again, after a pause, when a replica dies under it; the deadline is the caller's.
 
     Raises:

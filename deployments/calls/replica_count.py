@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from deployments.calls.remote import Peer
+from deployments.calls.remote import RemoteDeployment
 
 FRESH_S = 10.0
 PATIENCE_S = 1.0
@@ -20,8 +20,8 @@ class ReplicaCount:
         planned: by the builder; the upper end where replicas follow the load.
     """
 
-    def __init__(self, peer: Peer, planned: int) -> None:
-        self._peer = peer
+    def __init__(self, remote: RemoteDeployment, planned: int) -> None:
+        self._peer = remote
         self._planned = planned
         self._found = 0
         self._asked_at = -FRESH_S

@@ -23,7 +23,7 @@ class Caller:
 ANYBODY = Caller()
 
 
-class Keyring:
+class ApiKeys:
     """The keys that open the server; an empty one lets everybody in."""
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:

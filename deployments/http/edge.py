@@ -10,10 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.http.admission.byte_budget import ByteBudget
 from deployments.http.admission.limiter import Admission
-from deployments.http.auth import ANYBODY, Keyring
-from deployments.http.headers import DOCS, is_under, needs_place, path_of
+from deployments.http.auth import ANYBODY, ApiKeys
+from deployments.http.headers import DOCS, is_under, needs_slot, path_of
 from deployments.http.problems import INTERNAL, Problem, problem_of
-from deployments.telemetry.events import Admitted, Refused, Report, unreported
+from deployments.telemetry.events import Admitted, EmitEvent, Refused, discard
 
 OPEN = ("/health", "/openapi.json", DOCS)
 """Paths, and what is under them, that need no API key: load balancers have none, and people read before they ask."""
@@ -27,17 +27,17 @@ class Edge:
     def __init__(
         self,
         app: ASGIApp,
-        keyring: Keyring,
+        api_keys: ApiKeys,
         admission: Admission,
         body_budget: ByteBudget,
-        report: Report = unreported,
+        emit: EmitEvent = discard,
     ) -> None:
         self._app = app
-        self._keyring = keyring
+        self._api_keys = api_keys
         self._admission = admission
         self._body_budget = body_budget
-        self._report = report
-        self._report_places()
+        self._emit = emit
+        self._report_slots()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,28 +59,28 @@ class Edge:
             if started:
                 raise
             problem = problem_for(error, request_id)
-            self._report(Refused(problem.code))
+            self._emit(Refused(problem.code))
             answer = Response(problem.body(request_id), problem.status, problem.headers())
             await answer(scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_of(scope)
         is_open = any(is_under(path, open_path) for open_path in OPEN)
-        caller = ANYBODY if is_open else self._keyring.caller(Headers(scope=scope))
+        caller = ANYBODY if is_open else self._api_keys.caller(Headers(scope=scope))
         scope["state"]["caller"] = caller
-        if needs_place(path):
+        if needs_slot(path):
             try:
                 with self._admission.place(caller), self._body_budget.share() as share:
-                    self._report_places()
+                    self._report_slots()
                     scope["state"]["body_share"] = share
                     await self._app(scope, receive, send)
             finally:
-                self._report_places()
+                self._report_slots()
         else:
             await self._app(scope, receive, send)
 
-    def _report_places(self) -> None:
-        self._report(Admitted(self._admission.taken, self._admission.places))
+    def _report_slots(self) -> None:
+        self._emit(Admitted(self._admission.taken, self._admission.slots))
 
 
 def problem_for(error: Exception, request_id: str) -> Problem:

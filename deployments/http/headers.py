@@ -15,10 +15,10 @@ ADMITTED = ("/segment", "/embeddings")
 """Paths, and what is under them, that need a place; `/health` and the like always get in."""
 
 REQUEST_ID = "X-Request-ID"
-PLACES = "Sam-Places"
-"""How many requests may be under way at once: told to the door (`deployments.load_shedder`), which keeps it to itself."""
-CARRIED_BYTES = "Sam-Carried-Bytes"
-"""How large a body may be that the door sends along with the head (`deployments.http.admission.inlined_body`): told to it likewise."""
+SLOTS = "Sam-Slots"
+"""How many requests may be under way at once: told to `deployments.load_shedder`, which removes it."""
+INLINED_BYTES = "Sam-Inlined-Bytes"
+"""Largest body that the load shedder may inline (`deployments.http.admission.inlined_body`), told likewise."""
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 DOCS_POLICY = (
@@ -46,9 +46,9 @@ class AnswerHeaders:
         tells_id: add `X-Request-ID` to answers; not behind Serve's proxy, which adds it to every answer itself.
     """
 
-    def __init__(self, app: ASGIApp, *, places: int, tells_id: bool = True) -> None:
+    def __init__(self, app: ASGIApp, *, slots: int, tells_id: bool = True) -> None:
         self._app = app
-        self._places = str(places)
+        self._slots = str(slots)
         self._tells_id = tells_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +59,7 @@ class AnswerHeaders:
         scope.setdefault("state", {})["request_id"] = request_id
         path = path_of(scope)
         policy = DOCS_POLICY if is_under(path, DOCS) else API_POLICY
-        tells_places = needs_place(path)
+        tells_places = needs_slot(path)
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -67,8 +67,8 @@ class AnswerHeaders:
                 if self._tells_id:
                     headers[REQUEST_ID] = request_id
                 if tells_places:
-                    headers[PLACES] = self._places
-                    headers[CARRIED_BYTES] = str(LARGEST_BYTES)
+                    headers[SLOTS] = self._slots
+                    headers[INLINED_BYTES] = str(LARGEST_BYTES)
                 headers["Content-Security-Policy"] = policy
                 headers.update(_SAFETY)
                 headers.setdefault("Cache-Control", "no-store")
@@ -94,6 +94,6 @@ def is_under(path: str, parent: str) -> bool:
     return path == parent or path.startswith(f"{parent}/")
 
 
-def needs_place(path: str) -> bool:
+def needs_slot(path: str) -> bool:
     """Whether a request for the path counts against `SAM_MAX_QUEUE`."""
     return any(is_under(path, admitted) for admitted in ADMITTED)

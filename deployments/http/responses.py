@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from deployments.calls.messages import Spent
+from deployments.calls.messages import StageTimes
 from deployments.calls.npy import to_npy
 
 NDJSON = "application/x-ndjson"
@@ -90,14 +90,14 @@ def matches(if_none_match: str, etag: str) -> bool:
     return etag in [candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")]
 
 
-def timing_ms(spent: Spent, decode_s: float, total_s: float) -> Mapping[str, float]:
+def timing_ms(stage_times: StageTimes, decode_s: float, total_s: float) -> Mapping[str, float]:
     """Milliseconds by stage. Work of several replicas is added up, so it can be more than the total."""
     seconds = {
         "decode": decode_s,
-        "encode": spent.encode_s,
-        "prompt": spent.prompt_s,
-        "postprocess": spent.postprocess_s,
-        "queue": spent.queue_s,
+        "encode": stage_times.encode_s,
+        "prompt": stage_times.prompt_s,
+        "postprocess": stage_times.postprocess_s,
+        "queue": stage_times.queue_s,
         "total": total_s,
     }
     return {stage: round(1000 * value, 3) for stage, value in seconds.items()}

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.calls.errors import not_held
-from deployments.calls.messages import PromptJob, Spent
-from deployments.http.admission.inlined_body import CarriedBody
+from deployments.calls.messages import PromptJob, StageTimes
+from deployments.http.admission.inlined_body import InlinedBody
 from deployments.http.compression import Compression
 from deployments.http.cors import add_cors
 from deployments.http.deadline import Deadline
@@ -107,19 +107,19 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     describe(app)
     app.add_exception_handler(HTTPException, _raise)
     # Each is around those before it: a preflight needs no key, and refusals carry every header too.
-    app.add_middleware(CarriedBody)
+    app.add_middleware(InlinedBody)
     app.add_middleware(
         Edge,
-        keyring=service.keyring,
+        api_keys=service.api_keys,
         admission=service.admission,
         body_budget=service.body_budget,
-        report=service.report,
+        emit=service.emit,
     )
     if tracer is not None:
         app.add_middleware(TracedRequests, tracer=tracer)
     app.add_middleware(Compression)
     add_cors(app, service.config.settings.cors_origins)
-    app.add_middleware(AnswerHeaders, places=service.admission.places, tells_id=tells_id)
+    app.add_middleware(AnswerHeaders, slots=service.admission.slots, tells_id=tells_id)
     return app
 
 
@@ -138,7 +138,7 @@ class Routes:
             fields, source, prompts = await self._reader.segment(request)
             job = PromptJob(prompts, fields.multimask_output, fields.return_logits, fields.mask_format)
             answer, decode_s = await self._service.prompts.segment(source, job)
-            timing = self._timed("/segment", answer.spent, decode_s, started, sum(map(len, answer.results)))
+            timing = self._timed("/segment", answer.stage_times, decode_s, started, sum(map(len, answer.results)))
             document = {
                 "image_id": source.image_id,
                 "size": list(answer.size),
@@ -153,17 +153,17 @@ class Routes:
         deadline = Deadline(self._settings.auto_timeout_s)
         async with deadline.guard():
             fields, source, parameters = await self._reader.automatic(request)
-        run = GridRun(self._service.workshop, source, parameters, fields.mask_format)
+        run = GridRun(self._service.grid_resources, source, parameters, fields.mask_format)
         steps = deadline.until(run.events())
         first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
         head = {"image_id": source.image_id, "size": list(first.size) if isinstance(first, Started) else []}
 
         def tail(finished: Finished) -> Tail:
-            timing = self._timed("/segment/auto", finished.spent, finished.decode_s, started, len(finished.masks))
+            timing = self._timed("/segment/auto", finished.stage_times, finished.decode_s, started, len(finished.masks))
             return {"parameters": asdict(parameters), "timing_ms": timing}
 
         if fields.stream:
-            return EventStream(event_lines(head, steps, tail, request.state.request_id, self._service.report))
+            return EventStream(event_lines(head, steps, tail, request.state.request_id, self._service.emit))
         async with aclosing(steps):
             async for step in steps:
                 if isinstance(step, Finished):
@@ -177,7 +177,7 @@ class Routes:
         async with Deadline(self._settings.prompt_timeout_s).guard():
             source = await self._reader.picture(request)
             encoded, decode_s = await self._service.prompts.prepare(source)
-            spent = Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s)
+            stage_times = StageTimes(encode_s=encoded.encode_s, queue_s=encoded.waited_s)
             architecture = self._service.config.plan.spec.architecture
             return await json_response(
                 {
@@ -186,7 +186,7 @@ class Routes:
                     "model_type": self._service.config.plan.spec.name,
                     "shape": [1, *architecture.embedding_shape],
                 },
-                self._timed("/embeddings", spent, decode_s, started),
+                self._timed("/embeddings", stage_times, decode_s, started),
             )
 
     async def embedding(self, request: Request) -> Response:
@@ -208,13 +208,15 @@ class Routes:
     async def health(self, request: Request) -> Response:
         """Whether each deployment has a replica that answers, and requests are let in."""
         self._service.admission.check_open()
-        await check_health(self._service.peers)
+        await check_health(self._service.remotes)
         return await json_response({"status": "ok"})
 
-    def _timed(self, route: str, spent: Spent, decode_s: float, started: float, masks: int = 0) -> Mapping[str, float]:
+    def _timed(
+        self, route: str, stage_times: StageTimes, decode_s: float, started: float, masks: int = 0
+    ) -> Mapping[str, float]:
         """`timing_ms` of an answer, which is reported at the same time."""
-        timing = timing_ms(spent, decode_s, time.perf_counter() - started)
-        self._service.report(Answered(route, timing, masks))
+        timing = timing_ms(stage_times, decode_s, time.perf_counter() - started)
+        self._service.emit(Answered(route, timing, masks))
         return timing
 
 

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from deployments.calls.remote import Peer
+from deployments.calls.remote import RemoteDeployment
 from deployments.calls.replica_count import ReplicaCount
 from deployments.http.admission.byte_budget import ByteBudget
 from deployments.http.admission.limiter import Admission
-from deployments.http.auth import Keyring
-from deployments.pipelines.automatic import Workshop
-from deployments.pipelines.pictures import Darkroom
+from deployments.http.auth import ApiKeys
+from deployments.pipelines.automatic import GridResources
+from deployments.pipelines.pictures import PictureDecoder
 from deployments.pipelines.prompts import PromptPipeline
 from deployments.sizing import Sizing
-from deployments.telemetry.events import Report, unreported
+from deployments.telemetry.events import EmitEvent, discard
 from segmentation.backends.select import RuntimePlan
 from segmentation.settings import Settings
 
@@ -41,27 +41,32 @@ class Service:
     """The parts behind the routes, over any peers; `report` is told of every request."""
 
     def __init__(
-        self, config: ServiceConfig, encoder: Peer, decoder: Peer, grid: Peer, report: Report = unreported
+        self,
+        config: ServiceConfig,
+        encoder: RemoteDeployment,
+        decoder: RemoteDeployment,
+        grid: RemoteDeployment,
+        emit: EmitEvent = discard,
     ) -> None:
         self.config = config
-        self.report = report
+        self.emit = emit
         self.encoder = encoder
-        self.peers = (encoder, decoder, grid)
-        self.keyring = Keyring(config.settings.api_keys)
+        self.remotes = (encoder, decoder, grid)
+        self.api_keys = ApiKeys(config.settings.api_keys)
         self.admission = Admission(config.settings.max_queue, config.settings.max_queue_per_key)
         self.body_budget = ByteBudget(int(config.settings.max_body_total_mb * 1_000_000))
         architecture = config.plan.spec.architecture
         self.low_res_side = architecture.low_res_side
-        darkroom = Darkroom(
-            ThreadPoolExecutor(config.sizing.ingress_threads, thread_name_prefix="darkroom"),
+        picture_decoder = PictureDecoder(
+            ThreadPoolExecutor(config.sizing.ingress_threads, thread_name_prefix="picture-decoder"),
             side=architecture.image_size,
             max_megapixels=config.settings.max_megapixels,
         )
-        self.prompts = PromptPipeline(encoder, decoder, darkroom, self.low_res_side)
-        self.workshop = Workshop(
+        self.prompts = PromptPipeline(encoder, decoder, picture_decoder, self.low_res_side)
+        self.grid_resources = GridResources(
             encoder=encoder,
             grid=grid,
-            darkroom=darkroom,
+            picture_decoder=picture_decoder,
             encoder_batch=config.settings.encoder_batch,
             encoder_replicas=ReplicaCount(encoder, config.sizing.encoder.replicas),
             grid_replicas=ReplicaCount(grid, config.sizing.grid.replicas),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from deployments.calls.errors import NotReady
-from deployments.calls.remote import Peer
+from deployments.calls.remote import RemoteDeployment
 from segmentation.backends.protocol import RuntimeInfo
 from segmentation.backends.select import RuntimePlan
 from segmentation.settings import Settings
@@ -28,20 +28,20 @@ _LIMITS = (
 )
 
 
-async def check_health(peers: Sequence[Peer], patience_s: float = PATIENCE_S) -> None:
+async def check_health(remotes: Sequence[RemoteDeployment], patience_s: float = PATIENCE_S) -> None:
     """Asks every deployment for a sign of life.
 
     Raises:
         NotReady: one of them has no replica that gives it; names the deployment.
     """
-    answers = await asyncio.gather(*(peer.broadcast("describe", timeout_s=patience_s) for peer in peers))
-    silent = [peer.name for peer, answer in zip(peers, answers, strict=True) if not answer]
+    answers = await asyncio.gather(*(remote.broadcast("describe", timeout_s=patience_s) for remote in remotes))
+    silent = [remote.name for remote, answer in zip(remotes, answers, strict=True) if not answer]
     if silent:
         raise NotReady(f"no ready replica of {', '.join(silent)}")
 
 
 async def backend_info(
-    encoder: Peer, plan: RuntimePlan, settings: Settings, sources: Mapping[str, str]
+    encoder: RemoteDeployment, plan: RuntimePlan, settings: Settings, sources: Mapping[str, str]
 ) -> dict[str, object]:
     """The answer of `/backend_info`.
 

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from deployments.http.edge import problem_for
 from deployments.pipelines.automatic import Finished, Progress, Started
-from deployments.telemetry.events import Refused, Report
+from deployments.telemetry.events import EmitEvent, Refused
 
 
 class Tail(TypedDict):
@@ -21,7 +21,7 @@ async def event_lines(
     steps: AsyncGenerator[Started | Progress | Finished, None],
     tail: Callable[[Finished], Tail],
     request_id: str,
-    report: Report,
+    emit: EmitEvent,
 ) -> AsyncGenerator[Mapping[str, object], None]:
     """The steps of a run as the objects that are sent. A failure is told in a line: the status was sent long ago."""
     async with aclosing(steps):
@@ -36,5 +36,5 @@ async def event_lines(
                     yield {"event": "end", "count": len(step.masks), **tail(step)}
         except Exception as error:
             problem = problem_for(error, request_id)
-            report(Refused(problem.code))
+            emit(Refused(problem.code))
             yield {"event": "error", "problem": problem.document(request_id)}

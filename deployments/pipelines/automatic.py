@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.calls.errors import Overloaded, ReplicaLost
-from deployments.calls.messages import GridAnswer, GridShard, Json, ShardAnswer, Spent
-from deployments.calls.remote import Peer, result, through_losses
+from deployments.calls.messages import GridAnswer, GridShard, Json, ShardAnswer, StageTimes
+from deployments.calls.remote import RemoteDeployment, result, retry_on_replica_loss
 from deployments.calls.replica_count import ReplicaCount
 from deployments.pipelines.crop_embeddings import CropEmbedding, OpenPicture
-from deployments.pipelines.pictures import Darkroom, ImageSource
+from deployments.pipelines.pictures import ImageSource, PictureDecoder
 from deployments.replicas.caches.candidates import grid_key
 from segmentation.automatic.generate import MAX_POINTS_PER_BATCH, AutomaticParameters, Candidates, Crop, plan_crops
 from segmentation.automatic.thresholds import Thresholds
@@ -53,12 +53,12 @@ class Finished:
     """The masks in SAM's order, what they cost in replicas, and the seconds spent on reading the picture."""
 
     masks: tuple[Json, ...]
-    spent: Spent
+    stage_times: StageTimes
     decode_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class GridResources:
     """What every run shares.
 
     encoder_batch: pictures that an encoder replica encodes together.
@@ -68,9 +68,9 @@ class Workshop:
     runs: bounds the runs that work at once; each may hold a decoded picture.
     """
 
-    encoder: Peer
-    grid: Peer
-    darkroom: Darkroom
+    encoder: RemoteDeployment
+    grid: RemoteDeployment
+    picture_decoder: PictureDecoder
     encoder_batch: int
     encoder_replicas: ReplicaCount
     grid_replicas: ReplicaCount
@@ -82,22 +82,22 @@ class GridRun:
     """One picture's automatic masks."""
 
     def __init__(
-        self, shop: Workshop, source: ImageSource, parameters: AutomaticParameters, mask_format: MaskFormat
+        self, shop: GridResources, source: ImageSource, parameters: AutomaticParameters, mask_format: MaskFormat
     ) -> None:
         self._shop = shop
         self._image_id = source.image_id
         self._thresholds = Thresholds.of(parameters)
-        self._picture = OpenPicture(source, shop.encoder, shop.darkroom)
+        self._picture = OpenPicture(source, shop.encoder, shop.picture_decoder)
         self._parameters = parameters
         self._format = mask_format
-        self._spent = Spent()
+        self._spent = StageTimes()
         self._working = False
 
     async def events(self) -> AsyncGenerator[Started | Progress | Finished, None]:
         """`Started`, `Progress` after every shard, `Finished`. Closing the iterator cancels what is under way."""
         waiting = time.perf_counter()
         async with self._shop.runs:
-            self._spent += Spent(queue_s=time.perf_counter() - waiting)
+            self._spent += StageTimes(queue_s=time.perf_counter() - waiting)
             size = await self._picture.size()
             yield Started(size)
             crops = plan_crops(size, self._parameters)
@@ -116,7 +116,7 @@ class GridRun:
                 await asyncio.gather(work, return_exceptions=True)
             yield Finished(masks, self._spent, self._picture.decode_s)
 
-    async def _work(self, crops: list[Crop], size: Size, report: Callable[[int], None]) -> tuple[Json, ...]:
+    async def _work(self, crops: list[Crop], size: Size, emit: Callable[[int], None]) -> tuple[Json, ...]:
         held, encoders, grids = await asyncio.gather(
             self._held(crops), self._shop.encoder_replicas.get(), self._shop.grid_replicas.get()
         )
@@ -125,8 +125,8 @@ class GridRun:
         async def one(crop: Crop, kept: Candidates | None) -> Candidates:
             async with free:
                 if kept is None:
-                    return await self._crop(crop, size, grids, report)
-                report(len(crop.points))
+                    return await self._crop(crop, size, grids, emit)
+                emit(len(crop.points))
                 return await self._merge_crop([kept], crop)
 
         candidates = await gather_or_cancel(one(crop, kept) for crop, kept in zip(crops, held, strict=True))
@@ -134,8 +134,8 @@ class GridRun:
         async def merge() -> GridAnswer:
             return await result(self._shop.grid.call("merge", candidates, size, self._parameters, self._format))
 
-        answer = await through_losses(merge)
-        self._spent += answer.spent
+        answer = await retry_on_replica_loss(merge)
+        self._spent += answer.stage_times
         return answer.masks
 
     async def _held(self, crops: list[Crop]) -> list[Candidates | None]:
@@ -148,7 +148,7 @@ class GridRun:
             image_id = self._image_id
             return await result(self._shop.encoder.call("candidates", image_id, grids, self._thresholds, key=image_id))
 
-        return await through_losses(look)
+        return await retry_on_replica_loss(look)
 
     async def _keep(self, shards: list[Candidates], crop: Crop) -> None:
         """Leaves the candidates for later runs. This run does not depend on it."""
@@ -162,12 +162,12 @@ class GridRun:
             )
 
         with suppress(Overloaded, ReplicaLost):
-            await through_losses(keep)
+            await retry_on_replica_loss(keep)
 
     def _grid_key(self, crop: Crop) -> str:
         return grid_key(crop, self._parameters.stability_score_offset)
 
-    async def _crop(self, crop: Crop, size: Size, replicas: int, report: Callable[[int], None]) -> Candidates:
+    async def _crop(self, crop: Crop, size: Size, replicas: int, emit: Callable[[int], None]) -> Candidates:
         embedding = CropEmbedding(lambda again: self._picture.embed(crop, size, surely_gone=again))
         free = asyncio.Semaphore(2 * replicas)
 
@@ -175,7 +175,7 @@ class GridRun:
             async with free:
                 answer = await self._shard(embedding, GridShard(crop, size, points, self._parameters))
             self._count(answer, first_of_crop=embedding.count_once())
-            report(len(points))
+            emit(len(points))
             return answer.candidates
 
         try:
@@ -192,11 +192,11 @@ class GridRun:
         return candidates
 
     async def _merge_crop(self, shards: list[Candidates], crop: Crop) -> Candidates:
-        async def merge() -> tuple[Candidates, Spent]:
+        async def merge() -> tuple[Candidates, StageTimes]:
             return await result(self._shop.grid.call("merge_crop", shards, crop, self._parameters))
 
-        candidates, spent = await through_losses(merge)
-        self._spent += spent
+        candidates, stage_times = await retry_on_replica_loss(merge)
+        self._spent += stage_times
         return candidates
 
     async def _shard(self, embedding: CropEmbedding, shard: GridShard) -> ShardAnswer:
@@ -210,17 +210,19 @@ class GridRun:
                 raise
 
         try:
-            return await through_losses(attempt)
+            return await retry_on_replica_loss(attempt)
         except UnknownImage:
             # Evicted after it was found.
-            return await through_losses(attempt)
+            return await retry_on_replica_loss(attempt)
 
     def _count(self, answer: ShardAnswer, *, first_of_crop: bool) -> None:
         """Adds up the work. Waiting is not added: shards wait side by side, so only the first of all counts."""
-        waited = Spent() if self._working else Spent(queue_s=answer.encoding.queue_s + answer.spent.queue_s)
+        waited = (
+            StageTimes() if self._working else StageTimes(queue_s=answer.encoding.queue_s + answer.stage_times.queue_s)
+        )
         self._working = True
-        encoding = answer.encoding if first_of_crop else Spent()
-        self._spent += replace(answer.spent + encoding, queue_s=0.0) + waited
+        encoding = answer.encoding if first_of_crop else StageTimes()
+        self._spent += replace(answer.stage_times + encoding, queue_s=0.0) + waited
 
     def _cut(self, points: NDArray[np.float64], replicas: int) -> list[NDArray[np.float64]]:
         """The points in shards as equal as can be: one per grid replica, but none tiny and none too large."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.calls.messages import EncodedImage, PictureFile
-from deployments.calls.remote import Call, Peer, result, through_losses
-from deployments.pipelines.pictures import Darkroom, ImageSource, crop_key, size_of
+from deployments.calls.remote import Call, RemoteDeployment, result, retry_on_replica_loss
+from deployments.pipelines.pictures import ImageSource, PictureDecoder, crop_key, size_of
 from segmentation.automatic.grid import Crop
 from segmentation.errors import UnknownImage
 from segmentation.types import Size
@@ -21,10 +21,10 @@ class OpenPicture:
     decode_s: seconds spent on reading it so far.
     """
 
-    def __init__(self, source: ImageSource, encoder: Peer, darkroom: Darkroom) -> None:
+    def __init__(self, source: ImageSource, encoder: RemoteDeployment, picture_decoder: PictureDecoder) -> None:
         self._source = source
         self._encoder = encoder
-        self._darkroom = darkroom
+        self._picture_decoder = picture_decoder
         self._file = source.file
         self._pixels: NDArray[np.uint8] | None = None
         self._reading = asyncio.Lock()
@@ -55,7 +55,7 @@ class OpenPicture:
         if not surely_gone and await self._holds(key):
             return self._encoder.call("fetch", key, key=key)
         pixels = await self._read()
-        picture = await self._darkroom.crop(pixels, crop.box, self._file if whole else None)
+        picture = await self._picture_decoder.crop(pixels, crop.box, self._file if whole else None)
         return self._encoder.call("encode", key, picture, key=key)
 
     async def _holds(self, key: str) -> bool:
@@ -71,14 +71,14 @@ class OpenPicture:
         async def find() -> EncodedImage:
             return await result(self._encoder.call("find", key, key=key))
 
-        return await through_losses(find)
+        return await retry_on_replica_loss(find)
 
     async def _read(self) -> NDArray[np.uint8]:
         async with self._reading:
             if self._pixels is None:
                 if self._file is None:
-                    self._file = await through_losses(self._held_file)
-                self._pixels, self.decode_s = await self._darkroom.develop(self._file)
+                    self._file = await retry_on_replica_loss(self._held_file)
+                self._pixels, self.decode_s = await self._picture_decoder.develop(self._file)
             return self._pixels
 
     async def _held_file(self) -> PictureFile:

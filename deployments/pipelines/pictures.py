@@ -68,7 +68,7 @@ def crop_key(image_id: str, box: CropBox) -> str:
     return f"{image_id}.{'-'.join(map(str, box))}"
 
 
-class Darkroom:
+class PictureDecoder:
     """Decodes and resizes pictures on an executor.
 
     Args:

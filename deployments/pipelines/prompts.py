@@ -1,8 +1,8 @@
 """Prompts: encode, then decode, over the other deployments. Knows no HTTP; holds no embedding."""
 
 from deployments.calls.messages import EncodedImage, PromptAnswer, PromptJob
-from deployments.calls.remote import Peer, result, through_losses
-from deployments.pipelines.pictures import Darkroom, ImageSource
+from deployments.calls.remote import RemoteDeployment, result, retry_on_replica_loss
+from deployments.pipelines.pictures import ImageSource, PictureDecoder
 from deployments.replicas.prompt_decoder import validate_prompts
 from segmentation.errors import UnknownImage
 
@@ -12,14 +12,16 @@ class PromptPipeline:
 
     Args:
         encoder, decoder: the deployments.
-        darkroom: decodes pictures.
+        picture_decoder: decodes pictures.
         low_res_side: side of `mask_input`.
     """
 
-    def __init__(self, encoder: Peer, decoder: Peer, darkroom: Darkroom, low_res_side: int) -> None:
+    def __init__(
+        self, encoder: RemoteDeployment, decoder: RemoteDeployment, picture_decoder: PictureDecoder, low_res_side: int
+    ) -> None:
         self._encoder = encoder
         self._decoder = decoder
-        self._darkroom = darkroom
+        self._picture_decoder = picture_decoder
         self._low_res_side = low_res_side
 
     async def segment(self, source: ImageSource, job: PromptJob) -> tuple[PromptAnswer, float]:
@@ -37,18 +39,18 @@ class PromptPipeline:
             return await result(self._decoder.call("segment", encoded, job), encoded)
 
         try:
-            return await through_losses(held), 0.0
+            return await retry_on_replica_loss(held), 0.0
         except UnknownImage:
             if source.file is None:
                 raise
-        picture, decode_s = await self._darkroom.input_picture(source.file)
+        picture, decode_s = await self._picture_decoder.input_picture(source.file)
         validate_prompts(job.prompts, picture.size, self._low_res_side)
 
         async def fresh() -> PromptAnswer:
             encoded = self._encoder.call("encode", source.image_id, picture, key=source.image_id)
             return await result(self._decoder.call("segment", encoded, job), encoded)
 
-        return await through_losses(fresh), decode_s
+        return await retry_on_replica_loss(fresh), decode_s
 
     async def prepare(self, source: ImageSource) -> tuple[EncodedImage, float]:
         """(the picture's record without its embedding, which the encoder now holds; seconds spent on reading it)."""
@@ -57,17 +59,17 @@ class PromptPipeline:
             return await result(self._encoder.call("find", source.image_id, key=source.image_id))
 
         try:
-            return await through_losses(held), 0.0
+            return await retry_on_replica_loss(held), 0.0
         except UnknownImage:
             if source.file is None:
                 raise
-        picture, decode_s = await self._darkroom.input_picture(source.file)
+        picture, decode_s = await self._picture_decoder.input_picture(source.file)
 
         async def fresh() -> EncodedImage:
             return await result(self._encoder.call("prepare", source.image_id, picture, key=source.image_id))
 
-        return await through_losses(fresh), decode_s
+        return await retry_on_replica_loss(fresh), decode_s
 
     async def embedding(self, image_id: str) -> EncodedImage:
         """The embedding itself, for a client that wants it."""
-        return await through_losses(lambda: result(self._encoder.call("fetch", image_id, key=image_id)))
+        return await retry_on_replica_loss(lambda: result(self._encoder.call("fetch", image_id, key=image_id)))

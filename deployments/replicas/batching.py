@@ -82,13 +82,13 @@ class Batcher(Generic[Job, Result]):
         *,
         max_weight: int,
         weigh: Callable[[Job], int] = lambda job: 1,
-        report: Callable[[BatchReport], None] = lambda report: None,
+        emit: Callable[[BatchReport], None] = lambda emit: None,
     ) -> None:
         self._run = run
         self._executor = executor
         self.max_weight = max_weight
         self._weigh = weigh
-        self._report = report
+        self._emit = emit
         self._queue: deque[_Waiting[Job, Result]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -141,7 +141,7 @@ class Batcher(Generic[Job, Result]):
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.future.done():
                 waiting.future.set_result(Batched(result, started - waiting.since, len(batch)))
-        self._report(
+        self._emit(
             BatchReport(
                 jobs=len(batch),
                 weight=sum(waiting.weight for waiting in batch),

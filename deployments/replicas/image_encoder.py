@@ -12,20 +12,20 @@ from deployments.calls.errors import not_held
 from deployments.calls.messages import Encoded, EncodedImage, InputPicture, PictureFile
 from deployments.replicas.batching import Batcher
 from deployments.replicas.caches.byte_lru import ByteLru
-from deployments.replicas.caches.cached_image import HeldImage
+from deployments.replicas.caches.cached_image import CachedImage
 from deployments.replicas.caches.candidates import CandidateCache
 from deployments.replicas.caches.embedding_store import EmbeddingStore
 from deployments.replicas.runtime_watch import RuntimeWatch
 from deployments.replicas.single_flight import SingleFlight
 from deployments.replicas.user_config import read_limits
 from deployments.telemetry.events import (
-    CandidatesHeld,
-    CandidatesWanted,
-    EmbeddingsHeld,
-    EmbeddingWanted,
-    Report,
+    CandidateCacheSize,
+    CandidatesLookedUp,
+    EmbeddingCacheSize,
+    EmbeddingLookedUp,
+    EmitEvent,
     Running,
-    open_unreported,
+    open_discard,
 )
 from deployments.telemetry.tracing import traced
 from segmentation.automatic.candidates import Candidates
@@ -64,26 +64,26 @@ class ImageEncoder:
         cache_mb: float,
         candidates_mb: float = 0,
         stuck_after_s: float = 0,
-        open_report: Callable[[], Report] = open_unreported,
-        open_store: Callable[[Report], EmbeddingStore | None] = lambda report: None,
+        open_ray_metrics: Callable[[], EmitEvent] = open_discard,
+        open_store: Callable[[EmitEvent], EmbeddingStore | None] = lambda emit: None,
     ) -> None:
         self._backend = open_backend()
         refuse_other_device(self._backend.runtime, device)
-        self._report = open_report()
-        self._report(Running(self._backend.runtime))
-        self._cache: ByteLru[HeldImage] = ByteLru(int(cache_mb * MB))
+        self._emit = open_ray_metrics()
+        self._emit(Running(self._backend.runtime))
+        self._cache: ByteLru[CachedImage] = ByteLru(int(cache_mb * MB))
         self._report_cache(evicted=0)
         self._candidates = CandidateCache(int(candidates_mb * MB))
         self._report_candidates()
-        self._store = open_store(self._report)
+        self._store = open_store(self._emit)
         self._flights: SingleFlight[EncodedImage] = SingleFlight()
-        self._loads: SingleFlight[HeldImage | None] = SingleFlight()
+        self._loads: SingleFlight[CachedImage | None] = SingleFlight()
         self._watch = RuntimeWatch(self._probe, stuck_after_s=stuck_after_s)
         self._batcher: Batcher[NDArray[np.uint8], tuple[NDArray[np.float32], float]] = Batcher(
             self._run,
             ThreadPoolExecutor(1, thread_name_prefix="encoder"),
             max_weight=max_batch,
-            report=self._report,
+            emit=self._emit,
         )
 
     def reconfigure(self, user_config: Mapping[str, float]) -> None:
@@ -107,7 +107,7 @@ class ImageEncoder:
     async def encode(self, key: str, picture: InputPicture) -> EncodedImage:
         """The picture's embedding: held, under way for another caller, or encoded now."""
         held = await self._find(key)
-        self._report(EmbeddingWanted(held=held is not None))
+        self._emit(EmbeddingLookedUp(held=held is not None))
         if held:
             return EncodedImage(key, held.embedding, held.size)
         return await self._flights.run(key, lambda: self._encode(key, picture))
@@ -117,7 +117,7 @@ class ImageEncoder:
         held = await self._find(key)
         if held is None:
             return not_held()  # not counted as a miss: `encode` follows, unless the client has nothing but the id
-        self._report(EmbeddingWanted(held=True))
+        self._emit(EmbeddingLookedUp(held=True))
         return EncodedImage(key, held.embedding, held.size)
 
     async def find(self, key: str) -> Encoded:
@@ -139,7 +139,7 @@ class ImageEncoder:
         """For each grid (see `grid_key`) of the picture what passes the thresholds, or None where that is not held."""
         found = [self._candidates.get(image_id, grid, thresholds) for grid in grids]
         missed = found.count(None)
-        self._report(CandidatesWanted(held=len(found) - missed, missed=missed))
+        self._emit(CandidatesLookedUp(held=len(found) - missed, missed=missed))
         return found
 
     async def keep_candidates(
@@ -149,14 +149,14 @@ class ImageEncoder:
         self._candidates.put(image_id, grid, thresholds, shards)
         self._report_candidates()
 
-    async def _find(self, key: str) -> HeldImage | None:
+    async def _find(self, key: str) -> CachedImage | None:
         held = self._cache.get(key)
         if held is None and self._store is not None:
             store = self._store
             held = await self._loads.run(key, lambda: self._load(store, key))
         return held
 
-    async def _load(self, store: EmbeddingStore, key: str) -> HeldImage | None:
+    async def _load(self, store: EmbeddingStore, key: str) -> CachedImage | None:
         image = await store.read(key)
         if image is not None:
             self._hold(key, image)
@@ -165,22 +165,22 @@ class ImageEncoder:
     async def _encode(self, key: str, picture: InputPicture) -> EncodedImage:
         batched = await self._batcher.submit(picture.pixels)
         embedding, encode_s = batched.result
-        image = HeldImage(embedding, picture.size, picture.file)
+        image = CachedImage(embedding, picture.size, picture.file)
         self._hold(key, image)
         if self._store is not None:
             self._store.keep(key, image)
         return EncodedImage(key, embedding, picture.size, encode_s, batched.waited_s)
 
-    def _hold(self, key: str, image: HeldImage) -> None:
+    def _hold(self, key: str, image: CachedImage) -> None:
         before = self._cache.evictions
         self._cache.put(key, image)
         self._report_cache(evicted=self._cache.evictions - before)
 
     def _report_cache(self, *, evicted: int) -> None:
-        self._report(EmbeddingsHeld(len(self._cache), self._cache.nbytes, self._cache.max_bytes, evicted))
+        self._emit(EmbeddingCacheSize(len(self._cache), self._cache.nbytes, self._cache.max_bytes, evicted))
 
     def _report_candidates(self) -> None:
-        self._report(CandidatesHeld(self._candidates.nbytes, self._candidates.max_bytes))
+        self._emit(CandidateCacheSize(self._candidates.nbytes, self._candidates.max_bytes))
 
     def _run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[NDArray[np.float32], float]]:
         started = time.perf_counter()

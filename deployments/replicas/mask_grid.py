@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from deployments.calls.messages import Encoded, EncodedImage, GridAnswer, GridShard, Json, ShardAnswer, Spent
+from deployments.calls.messages import Encoded, EncodedImage, GridAnswer, GridShard, Json, ShardAnswer, StageTimes
 from deployments.replicas.batching import Batcher
 from deployments.replicas.decoder_trial import try_decoder
 from deployments.replicas.image_encoder import refuse_other_device
 from deployments.replicas.mask_json import automatic_mask
 from deployments.replicas.runtime_watch import RuntimeWatch
-from deployments.telemetry.events import GridGated, Report, Running, open_unreported
+from deployments.telemetry.events import EmitEvent, GridGated, Running, open_discard
 from deployments.telemetry.tracing import traced
 from segmentation.automatic.generate import AutomaticParameters, Candidates, Crop, decode_points, merge, merge_crop
 from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
@@ -51,7 +51,7 @@ class MaskGridGenerator:
         device: str,
         gives_way: bool = False,
         stuck_after_s: float = 0,
-        open_report: Callable[[], Report] = open_unreported,
+        open_ray_metrics: Callable[[], EmitEvent] = open_discard,
     ) -> None:
         # Linux keeps the policy by thread and hands it down to the threads that one starts, so the runtime is opened
         # in the thread that will run it.
@@ -63,15 +63,15 @@ class MaskGridGenerator:
         warm_up()
         self._backend = decoding.submit(open_backend).result()
         refuse_other_device(self._backend.runtime, device)
-        self._report = open_report()
-        self._report(Running(self._backend.runtime))
+        self._emit = open_ray_metrics()
+        self._emit(Running(self._backend.runtime))
         self._watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
         # A shard is a batch of points already, so shards run one at a time.
         self._batcher: Batcher[_Job, ShardAnswer] = Batcher(
             self._run,
             decoding,
             max_weight=1,
-            report=self._report,
+            emit=self._emit,
         )
 
     def check_health(self) -> None:
@@ -87,16 +87,16 @@ class MaskGridGenerator:
         if isinstance(encoded, SegmentationError):
             return encoded
         batched = await self._batcher.submit((encoded, shard))
-        return replace(batched.result, spent=batched.result.spent + Spent(queue_s=batched.waited_s))
+        return replace(batched.result, stage_times=batched.result.stage_times + StageTimes(queue_s=batched.waited_s))
 
     async def merge_crop(
         self, shards: Sequence[Candidates], crop: Crop, parameters: AutomaticParameters
-    ) -> tuple[Candidates, Spent]:
+    ) -> tuple[Candidates, StageTimes]:
         """The candidates of a whole crop from those of its shards, duplicates within the crop removed."""
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
         candidates = await loop.run_in_executor(self._merging, merge_crop, shards, crop, parameters)
-        return candidates, Spent(postprocess_s=time.perf_counter() - started)
+        return candidates, StageTimes(postprocess_s=time.perf_counter() - started)
 
     async def merge(
         self,
@@ -112,7 +112,7 @@ class MaskGridGenerator:
             return tuple(automatic_mask(record, mask_format) for record in merge(crops, size, parameters))
 
         masks = await asyncio.get_running_loop().run_in_executor(self._merging, work)
-        return GridAnswer(masks, Spent(postprocess_s=time.perf_counter() - started))
+        return GridAnswer(masks, StageTimes(postprocess_s=time.perf_counter() - started))
 
     def _run(self, jobs: Sequence[_Job]) -> list[ShardAnswer]:
         answers = []
@@ -127,11 +127,11 @@ class MaskGridGenerator:
         image = decoder.prepare(encoded.embedding)
         candidates = decode_points(decoder, image, shard.crop, shard.size, shard.points, shard.parameters)
         postprocess_s = time.perf_counter() - started - decoder.seconds
-        self._report(GridGated(decoder.candidates, decoder.passed))
+        self._emit(GridGated(decoder.candidates, decoder.passed))
         return ShardAnswer(
             candidates,
-            Spent(prompt_s=decoder.seconds, postprocess_s=postprocess_s),
-            Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s),
+            StageTimes(prompt_s=decoder.seconds, postprocess_s=postprocess_s),
+            StageTimes(encode_s=encoded.encode_s, queue_s=encoded.waited_s),
         )
 
 

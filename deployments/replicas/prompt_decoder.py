@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from deployments.calls.messages import Encoded, EncodedImage, PromptAnswer, PromptJob, Spent
+from deployments.calls.messages import Encoded, EncodedImage, PromptAnswer, PromptJob, StageTimes
 from deployments.replicas.batching import Batcher
 from deployments.replicas.caches.prepared_images import PreparedImages
 from deployments.replicas.decoder_trial import try_decoder
@@ -17,7 +17,7 @@ from deployments.replicas.image_encoder import MB, refuse_other_device
 from deployments.replicas.mask_json import prompt_mask
 from deployments.replicas.runtime_watch import RuntimeWatch
 from deployments.replicas.user_config import read_limits
-from deployments.telemetry.events import Report, Running, open_unreported
+from deployments.telemetry.events import EmitEvent, Running, open_discard
 from deployments.telemetry.tracing import traced
 from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
 from segmentation.errors import InvalidRequest, SegmentationError
@@ -51,21 +51,21 @@ class PromptDecoder:
         max_batch: int,
         cache_mb: float = 128,
         stuck_after_s: float = 0,
-        open_report: Callable[[], Report] = open_unreported,
+        open_ray_metrics: Callable[[], EmitEvent] = open_discard,
     ) -> None:
         warm_up()
         self._backend = open_backend()
         refuse_other_device(self._backend.runtime, device)
         self._images = PreparedImages(self._backend.prepare, int(cache_mb * MB))
         self._watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
-        report = open_report()
-        report(Running(self._backend.runtime))
+        emit = open_ray_metrics()
+        emit(Running(self._backend.runtime))
         self._batcher: Batcher[_Job, PromptAnswer] = Batcher(
             self._run,
             ThreadPoolExecutor(1, thread_name_prefix="decoder"),
             max_weight=max_batch,
             weigh=lambda job: len(job[1].prompts),
-            report=report,
+            emit=emit,
         )
 
     def reconfigure(self, user_config: Mapping[str, float]) -> None:
@@ -95,8 +95,8 @@ class PromptDecoder:
             return error
         batched = await self._batcher.submit((encoded, job))
         answer = batched.result
-        waited = Spent(encode_s=encoded.encode_s, queue_s=encoded.waited_s + batched.waited_s)
-        return replace(answer, spent=answer.spent + waited)
+        waited = StageTimes(encode_s=encoded.encode_s, queue_s=encoded.waited_s + batched.waited_s)
+        return replace(answer, stage_times=answer.stage_times + waited)
 
     def _run(self, jobs: Sequence[_Job]) -> list[PromptAnswer]:
         groups: dict[tuple[str, bool, bool], list[int]] = defaultdict(list)
@@ -127,7 +127,7 @@ class PromptDecoder:
                 return_logits=first.return_logits,
             )
         )
-        shared = Spent(
+        shared = StageTimes(
             prompt_s=prepared - started + decoder.seconds,
             postprocess_s=time.perf_counter() - prepared - decoder.seconds,
         )
@@ -137,8 +137,8 @@ class PromptDecoder:
             results = tuple(
                 tuple(prompt_mask(record, job.mask_format) for record in next(records)) for _ in job.prompts
             )
-            spent = shared + Spent(postprocess_s=time.perf_counter() - started)
-            answers.append(PromptAnswer(encoded.size, results, spent))
+            stage_times = shared + StageTimes(postprocess_s=time.perf_counter() - started)
+            answers.append(PromptAnswer(encoded.size, results, stage_times))
         return answers
 
 

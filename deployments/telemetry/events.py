@@ -1,6 +1,6 @@
 """What the parts of the graph tell of their work, for whoever counts it. Plain data; knows neither Ray nor metrics.
 
-Each part is given a `Report` and calls it with what happened; `unreported` is the one for those who don't count.
+Each part is given a `EmitEvent` and calls it with what happened; `discard` is the one for those who don't count.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,14 +19,14 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingWanted:
+class EmbeddingLookedUp:
     """Somebody wanted an embedding: held says that it was there, and no encoder had to run."""
 
     held: bool
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingsHeld:
+class EmbeddingCacheSize:
     """What an encoder replica holds now, its bound, and how many it let go of on the way here."""
 
     entries: int
@@ -47,7 +47,7 @@ STORE_OUTCOMES = ("read", "missing", "dropped", "written", "skipped", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class CandidatesWanted:
+class CandidatesLookedUp:
     """A run of automatic masks asked for the candidates of its crops: how many of them were held, and how many not."""
 
     held: int
@@ -55,7 +55,7 @@ class CandidatesWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class CandidatesHeld:
+class CandidateCacheSize:
     """The candidates that an encoder replica holds now, and its bound."""
 
     nbytes: int
@@ -75,7 +75,7 @@ class Admitted:
     """Requests under way in one ingress replica, and the most it lets in."""
 
     taken: int
-    places: int
+    slots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +97,23 @@ class Refused:
 Event: TypeAlias = (
     BatchReport
     | Running
-    | EmbeddingWanted
-    | EmbeddingsHeld
+    | EmbeddingLookedUp
+    | EmbeddingCacheSize
     | StoreUsed
-    | CandidatesWanted
-    | CandidatesHeld
+    | CandidatesLookedUp
+    | CandidateCacheSize
     | GridGated
     | Admitted
     | Answered
     | Refused
 )
-Report: TypeAlias = Callable[[Event], None]
+EmitEvent: TypeAlias = Callable[[Event], None]
 
 
-def unreported(event: Event) -> None:
+def discard(event: Event) -> None:
     """Tells nobody."""
 
 
-def open_unreported() -> Report:
-    """What opens `unreported`."""
-    return unreported
+def open_discard() -> EmitEvent:
+    """What opens `discard`."""
+    return discard

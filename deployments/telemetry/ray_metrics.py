@@ -11,10 +11,10 @@ from deployments.replicas.batching import BatchReport
 from deployments.telemetry.events import (
     Admitted,
     Answered,
-    CandidatesHeld,
-    CandidatesWanted,
-    EmbeddingsHeld,
-    EmbeddingWanted,
+    CandidateCacheSize,
+    CandidatesLookedUp,
+    EmbeddingCacheSize,
+    EmbeddingLookedUp,
     Event,
     GridGated,
     Refused,
@@ -29,7 +29,7 @@ FLUSH_S = 0.5
 """Often enough for Ray, which reports every 10 s and forgets a gauge that was not set for two of its reports."""
 
 
-class ServeReport:
+class RayMetrics:
     """What a replica reports to. May be called from any thread.
 
     A call only notes the event: Ray's metrics take long enough that a request, which has a dozen values, would notice.
@@ -69,14 +69,14 @@ class ServeReport:
                 self._observe("sam_batch_wait_seconds", event.waited_s)
                 self._observe("sam_batch_run_seconds", event.ran_s)
                 self._set("sam_batch_queued_jobs", event.queued)
-            case EmbeddingWanted() | EmbeddingsHeld() | StoreUsed() | CandidatesWanted() | CandidatesHeld():
+            case EmbeddingLookedUp() | EmbeddingCacheSize() | StoreUsed() | CandidatesLookedUp() | CandidateCacheSize():
                 self._tell_of_cache(event)
             case GridGated():
                 self._count("sam_grid_candidates", event.candidates)
                 self._count("sam_grid_candidates_passed", event.passed)
             case Admitted():
                 self._set("sam_admitted_requests", event.taken)
-                self._set("sam_admitted_requests_max", event.places)
+                self._set("sam_admitted_requests_max", event.slots)
             case Answered():
                 for stage, milliseconds in event.timing_ms.items():
                     if milliseconds > 0:
@@ -94,22 +94,22 @@ class ServeReport:
                 assert_never(event)
 
     def _tell_of_cache(
-        self, event: EmbeddingWanted | EmbeddingsHeld | StoreUsed | CandidatesWanted | CandidatesHeld
+        self, event: EmbeddingLookedUp | EmbeddingCacheSize | StoreUsed | CandidatesLookedUp | CandidateCacheSize
     ) -> None:
         match event:
-            case EmbeddingWanted():
+            case EmbeddingLookedUp():
                 self._count("sam_embedding_cache_lookups", 1, {"outcome": "hit" if event.held else "miss"})
-            case EmbeddingsHeld():
+            case EmbeddingCacheSize():
                 self._set("sam_embedding_cache_entries", event.entries)
                 self._set("sam_embedding_cache_bytes", event.nbytes)
                 self._set("sam_embedding_cache_max_bytes", event.max_bytes)
                 self._count("sam_embedding_cache_evictions", event.evicted)
             case StoreUsed():
                 self._count("sam_embedding_store", 1, {"outcome": event.outcome})
-            case CandidatesWanted():
+            case CandidatesLookedUp():
                 self._count("sam_candidate_cache_lookups", event.held, {"outcome": "hit"})
                 self._count("sam_candidate_cache_lookups", event.missed, {"outcome": "miss"})
-            case CandidatesHeld():
+            case CandidateCacheSize():
                 self._set("sam_candidate_cache_bytes", event.nbytes)
                 self._set("sam_candidate_cache_max_bytes", event.max_bytes)
 
@@ -124,18 +124,18 @@ class ServeReport:
             self._counts[name, frozenset((tags or {}).items())] += value
 
 
-def open_report(model: str = "") -> ServeReport:
+def open_ray_metrics(model: str = "") -> RayMetrics:
     """The report of this process, which is flushed as long as the process lives; `model` where it runs one."""
-    report = ServeReport(model)
+    emit = RayMetrics(model)
 
     def keep_flushing() -> None:
         while True:
             time.sleep(FLUSH_S)
             try:
-                report.flush()
+                emit.flush()
             except Exception:
                 # The event is lost, but not those after it.
                 logger.exception("an event could not be counted")
 
     threading.Thread(target=keep_flushing, name="metrics", daemon=True).start()
-    return report
+    return emit

@@ -1,6 +1,6 @@
 """What every runtime offers: pictures to embeddings, an embedding and prompts to masks. Stateless; knows no frames.
 
-Implementations: `segmentation.backends.onnx.decoder` and `segmentation.backends.pytorch.backend`. Calls block and are safe from several
+Implementations: `segmentation.backends.onnx` and `segmentation.backends.pytorch`. Calls block and are safe from several
 threads.
 """
 

@@ -71,12 +71,12 @@ def test_an_upload_carries_the_server_and_not_the_workshop() -> None:
 
     def is_left_out(path: str) -> bool:
         # A folder that is left out is not walked into.
-        places = [PROJECT_ROOT / path, *(PROJECT_ROOT / parent for parent in Path(path).parents if parent.name)]
-        return any(exclude(place) or exclude(Path(f"{place}/")) for exclude in excluded for place in places)
+        slots = [PROJECT_ROOT / path, *(PROJECT_ROOT / parent for parent in Path(path).parents if parent.name)]
+        return any(exclude(place) or exclude(Path(f"{place}/")) for exclude in excluded for place in slots)
 
     assert [path for path in SERVER if is_left_out(path)] == []
-    workshop = (".venv/bin/python", "runs/pool/a.npy", "model/sam_vit_b_01ec64.pth", "training/train.py")
-    assert [path for path in (*workshop, "model/onnx/sam_vit_b_encoder.onnx") if not is_left_out(path)] == []
+    grid_resources = (".venv/bin/python", "runs/pool/a.npy", "model/sam_vit_b_01ec64.pth", "training/train.py")
+    assert [path for path in (*grid_resources, "model/onnx/sam_vit_b_encoder.onnx") if not is_left_out(path)] == []
 
 
 def test_the_image_copies_what_is_there_and_the_context_lets_in() -> None:

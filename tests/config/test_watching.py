@@ -22,7 +22,7 @@ OF_RAY = {
     "ray_serve_deployment_replica_starts_total",
     "ray_serve_deployment_status",
 }
-"""Series of Ray and Ray Serve themselves; tests/deployments/test_watched_server.py finds them on a running server."""
+"""Series of Ray and Ray Serve themselves; telemetry/test_watched_server.py finds them on a running server."""
 
 
 def test_panels_ask_for_series_that_there_are() -> None:

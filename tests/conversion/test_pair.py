@@ -182,15 +182,15 @@ def test_large_weights_are_beside_the_file(checkpoint: Path, tmp_path: Path) -> 
     assert set(listing(tmp_path)) == {*PAIR, data.name}
     onnx.checker.check_model(str(pair.encoder))
     model = onnx.load(pair.encoder, load_external_data=False)
-    places = [
+    slots = [
         {entry.key: entry.value for entry in tensor.external_data}
         for tensor in model.graph.initializer
         if tensor.data_location == onnx.TensorProto.EXTERNAL
     ]
-    assert places
-    assert {place["location"] for place in places} == {data.name}
-    assert all(int(place["offset"]) % 4096 == 0 for place in places)
-    assert max(int(place["offset"]) + int(place["length"]) for place in places) == data.stat().st_size
+    assert slots
+    assert {place["location"] for place in slots} == {data.name}
+    assert all(int(place["offset"]) % 4096 == 0 for place in slots)
+    assert max(int(place["offset"]) + int(place["length"]) for place in slots) == data.stat().st_size
 
 
 def test_the_checkers_of_onnx_accept_both_graphs(checkpoint: Path, tmp_path: Path) -> None:

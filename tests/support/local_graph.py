@@ -21,7 +21,7 @@ from deployments.replicas.image_encoder import ImageEncoder
 from deployments.replicas.mask_grid import MaskGridGenerator
 from deployments.replicas.prompt_decoder import PromptDecoder
 from deployments.sizing import Cluster, size_graph
-from deployments.telemetry.events import Report, unreported
+from deployments.telemetry.events import EmitEvent, discard
 from segmentation.backends.protocol import EncoderBackend
 from segmentation.backends.select import RuntimePlan
 from segmentation.settings import Settings
@@ -127,8 +127,8 @@ class LocalGraph:
         self,
         sam: Sam | None = None,
         settings: Mapping[str, Any] | None = None,
-        report: Report = unreported,
-        open_store: Callable[[Report], EmbeddingStore | None] = lambda report: None,
+        emit: EmitEvent = discard,
+        open_store: Callable[[EmitEvent], EmbeddingStore | None] = lambda emit: None,
     ) -> None:
         self.sam = sam or localised_sam()
         self.settings = Settings(**{"model_type": "tiny", "threads": 1, **(settings or {})})
@@ -144,16 +144,16 @@ class LocalGraph:
                 cache_mb=self.settings.embedding_cache_mb,
                 candidates_mb=self.settings.candidate_cache_mb,
                 open_store=open_store,
-                open_report=lambda: report,
+                open_ray_metrics=lambda: emit,
             ),
         )
         self.decoder = LocalPeer(
             "PromptDecoder",
-            PromptDecoder(lambda: decoder, device="cpu", max_batch=64, open_report=lambda: report),
+            PromptDecoder(lambda: decoder, device="cpu", max_batch=64, open_ray_metrics=lambda: emit),
         )
         self.grid = LocalPeer(
-            "MaskGridGenerator", MaskGridGenerator(lambda: decoder, device="cpu", open_report=lambda: report)
+            "MaskGridGenerator", MaskGridGenerator(lambda: decoder, device="cpu", open_ray_metrics=lambda: emit)
         )
         sources = dict.fromkeys(Settings.__slots__, "default")
         config = ServiceConfig(self.settings, sources, PLAN, size_graph(self.settings, Cluster(2, 0, 2)))
-        self.service = Service(config, self.encoder, self.decoder, self.grid, report)
+        self.service = Service(config, self.encoder, self.decoder, self.grid, emit)

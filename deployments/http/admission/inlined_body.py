@@ -19,12 +19,12 @@ _KEY = "sam_serve.body"
 
 
 @asynccontextmanager
-async def carried(scope: Scope, receive: Receive, max_bytes: int) -> AsyncIterator[tuple[Scope, Receive]]:
+async def inlined(scope: Scope, receive: Receive, max_bytes: int) -> AsyncIterator[tuple[Scope, Receive]]:
     """The scope with the whole body in it, and the `receive` of what follows, if it is that small and there already.
 
     Nothing is waited for: a body that is still on its way is left to whoever reads it, and to his deadlines.
     """
-    if not _may_be_carried(Headers(scope=scope), max_bytes):
+    if not _may_be_inlined(Headers(scope=scope), max_bytes):
         yield scope, receive
         return
     coming = asyncio.ensure_future(receive())
@@ -48,7 +48,7 @@ async def carried(scope: Scope, receive: Receive, max_bytes: int) -> AsyncIterat
         coming.cancel()
 
 
-class CarriedBody:
+class InlinedBody:
     """ASGI middleware of the ingress: gives the app a body that was carried, as if it had come by `receive`."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -57,7 +57,7 @@ class CarriedBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body: bytes | None = scope.get(_KEY)
 
-        async def receive_carried() -> Message:
+        async def receive_inlined() -> Message:
             nonlocal body
             if body is None:
                 return await receive()
@@ -65,10 +65,10 @@ class CarriedBody:
             body = None
             return message
 
-        await self._app(scope, receive if body is None else receive_carried, send)
+        await self._app(scope, receive if body is None else receive_inlined, send)
 
 
-def _may_be_carried(headers: Headers, max_bytes: int) -> bool:
+def _may_be_inlined(headers: Headers, max_bytes: int) -> bool:
     """Whether it says how short it is; a client that waits to be told to go on is told by whoever wants the body."""
     length = headers.get("content-length", "")
     return length.isdecimal() and 0 < int(length[:20]) <= max_bytes and "expect" not in headers

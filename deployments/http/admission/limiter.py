@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deployments.calls.errors import NotReady, Overloaded
-from deployments.http.admission.slots import Places
+from deployments.http.admission.slots import Slots
 from deployments.http.auth import ANYBODY, Caller
 
 
@@ -13,20 +13,20 @@ class Admission:
     """A number of places. A request that finds none is turned away before its body is read.
 
     Args:
-        places: for everybody together; see `Places`.
+        places: for everybody together; see `Slots`.
         places_per_key: for each API key; 0 sets no bound of its own.
     """
 
-    def __init__(self, places: int, places_per_key: int = 0) -> None:
-        self.places = places
+    def __init__(self, slots: int, places_per_key: int = 0) -> None:
+        self.slots = slots
         self.places_per_key = places_per_key
-        self._places = Places(places)
+        self._slots = Slots(slots)
         self._taken_by: Counter[Caller] = Counter()
         self._closed = False
 
     @property
     def taken(self) -> int:
-        return self._places.taken
+        return self._slots.taken
 
     def close(self) -> None:
         """Lets nobody in from now on; who is inside stays."""
@@ -50,14 +50,14 @@ class Admission:
             Overloaded: none is free, or the caller's key has all of its own.
         """
         self.check_open()
-        if refusal := self._places.refusal():
+        if refusal := self._slots.refusal():
             raise refusal
         if caller != ANYBODY and 0 < self.places_per_key <= self._taken_by[caller]:
             raise Overloaded(f"{self.places_per_key} requests of this API key are under way already; try again")
         self._taken_by[caller] += 1
-        self._places.take()
+        self._slots.take()
         try:
             yield
         finally:
             self._taken_by[caller] -= 1
-            self._places.leave()
+            self._slots.leave()

@@ -17,7 +17,7 @@ SHORT_QUEUE = 16
 """No bound is made less than this: a batch that runs and one that waits have to be full."""
 
 
-class Places:
+class Slots:
     """A number of places.
 
     Counts who is refused and who leaves, second by second; the last whole one says how many places are given out. While

@@ -94,9 +94,9 @@ class DirectoryBlobs:
         self._written = wanted
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
-        room = self._max_bytes - max(wanted, self._max_bytes // RECOUNT_SHARE)
+        application_state = self._max_bytes - max(wanted, self._max_bytes // RECOUNT_SHARE)
         for _, size, path in files:
-            if total <= room:
+            if total <= application_state:
                 break
             path.unlink(missing_ok=True)
             total -= size

@@ -10,7 +10,7 @@ from segmentation.types import Size
 
 
 @dataclass(frozen=True, slots=True)
-class HeldImage:
+class CachedImage:
     """An embedding and what belongs to it.
 
     embedding: float32 [C, h, w], owned by this process (no view of shared memory).

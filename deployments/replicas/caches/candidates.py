@@ -35,7 +35,7 @@ def grid_key(crop: Crop, stability_score_offset: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _CachedCandidates:
     candidates: Candidates
     thresholds: Thresholds
 
@@ -51,7 +51,7 @@ class CandidateCache:
     """Candidates before any suppression of duplicates, by picture and grid. Belongs to one thread."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._held: ByteLru[_Held] = ByteLru(max_bytes)
+        self._held: ByteLru[_CachedCandidates] = ByteLru(max_bytes)
 
     @property
     def nbytes(self) -> int:
@@ -74,6 +74,8 @@ class CandidateCache:
         held = self._held.get(key)
         if held is not None and held.thresholds.covers(thresholds):
             return
-        new = _Held(concatenate(shards), thresholds)  # a copy: views would keep objects in Ray's shared memory
+        new = _CachedCandidates(
+            concatenate(shards), thresholds
+        )  # a copy: views would keep objects in Ray's shared memory
         if new.nbytes * LARGEST_SHARE <= self._held.max_bytes:
             self._held.put(key, new)

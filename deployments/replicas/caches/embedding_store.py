@@ -24,7 +24,7 @@ import numpy as np
 
 from deployments.calls.messages import PictureFile
 from deployments.replicas.caches.blobs import Blobs
-from deployments.replicas.caches.cached_image import HeldImage
+from deployments.replicas.caches.cached_image import CachedImage
 from deployments.telemetry.events import StoreUsed
 from segmentation.pictures.pixels import DecodeOptions
 
@@ -53,31 +53,29 @@ class EmbeddingStore:
         report: told of every use.
     """
 
-    def __init__(
-        self, blobs: Blobs, *, model: str, shape: tuple[int, ...], report: Callable[[StoreUsed], None]
-    ) -> None:
+    def __init__(self, blobs: Blobs, *, model: str, shape: tuple[int, ...], emit: Callable[[StoreUsed], None]) -> None:
         self._blobs = blobs
         self._model = model
         self._shape = shape
-        self._report = report
+        self._emit = emit
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._lock = threading.Lock()
         self._waiting_bytes = 0
         self._failing = False
 
-    async def read(self, key: str) -> HeldImage | None:
+    async def read(self, key: str) -> CachedImage | None:
         """The image under the key, or None."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
 
-    def keep(self, key: str, image: HeldImage) -> None:
+    def keep(self, key: str, image: CachedImage) -> None:
         """Writes the image some time later."""
         with self._lock:
             behind = self._waiting_bytes + image.nbytes > MAX_WAITING_BYTES
             if not behind:
                 self._waiting_bytes += image.nbytes
         if behind:
-            self._report(StoreUsed("skipped"))
+            self._emit(StoreUsed("skipped"))
             return
         self._writer.submit(self._write, key, image)
 
@@ -85,34 +83,34 @@ class EmbeddingStore:
         """Returns once everything that was kept so far is written."""
         await asyncio.get_running_loop().run_in_executor(self._writer, lambda: None)
 
-    def _read(self, key: str) -> HeldImage | None:
+    def _read(self, key: str) -> CachedImage | None:
         name = self._name(key)
         try:
             data = self._blobs.read(name)
             if data is None:
-                self._report(StoreUsed("missing"))
+                self._emit(StoreUsed("missing"))
                 return None
             try:
                 image = unpack(data, key=key, model=self._model, shape=self._shape)
             except Damaged as fault:
                 logger.warning("a stored embedding is dropped: %s", fault)
                 self._blobs.delete(name)
-                self._report(StoreUsed("dropped"))
+                self._emit(StoreUsed("dropped"))
                 return None
         except Exception as error:  # the medium's own: of a file system, a network, a cloud
             self._warn("read", error)
             return None
-        self._report(StoreUsed("read"))
+        self._emit(StoreUsed("read"))
         return image
 
-    def _write(self, key: str, image: HeldImage) -> None:
+    def _write(self, key: str, image: CachedImage) -> None:
         try:
             self._blobs.write(self._name(key), pack(image, key=key, model=self._model))
         except Exception as error:  # the medium's own, as above
             self._warn("write", error)
         else:
             self._failing = False
-            self._report(StoreUsed("written"))
+            self._emit(StoreUsed("written"))
         finally:
             with self._lock:
                 self._waiting_bytes -= image.nbytes
@@ -125,10 +123,10 @@ class EmbeddingStore:
         if not self._failing:
             logger.warning("can't %s stored embeddings, serving goes on without: %s", what, error)
         self._failing = True
-        self._report(StoreUsed("failed"))
+        self._emit(StoreUsed("failed"))
 
 
-def pack(image: HeldImage, *, key: str, model: str) -> bytes:
+def pack(image: CachedImage, *, key: str, model: str) -> bytes:
     """The entry of an image."""
     header: dict[str, Any] = {"key": key, "model": model, "size": image.size, "shape": image.embedding.shape}
     if image.file is not None:
@@ -145,7 +143,7 @@ def pack(image: HeldImage, *, key: str, model: str) -> bytes:
     return b"".join([MAGIC, hashlib.sha256(content).digest(), content])
 
 
-def unpack(data: bytes, *, key: str, model: str, shape: tuple[int, ...]) -> HeldImage:
+def unpack(data: bytes, *, key: str, model: str, shape: tuple[int, ...]) -> CachedImage:
     """The image of an entry.
 
     Raises:
@@ -166,7 +164,7 @@ def unpack(data: bytes, *, key: str, model: str, shape: tuple[int, ...]) -> Held
     embedding = np.frombuffer(content[end:after], "<f4").reshape(shape).astype(np.float32)
     embedding.setflags(write=False)
     height, width = header["size"]
-    return HeldImage(embedding, (height, width), _file(header.get("file"), content[after:]))
+    return CachedImage(embedding, (height, width), _file(header.get("file"), content[after:]))
 
 
 def _file(header: dict[str, Any] | None, data: memoryview) -> PictureFile | None:

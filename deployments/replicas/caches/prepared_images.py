@@ -11,7 +11,7 @@ from segmentation.backends.protocol import PreparedImage
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedPreparation:
     image: PreparedImage
 
     @property
@@ -32,7 +32,7 @@ class PreparedImages:
     def __init__(self, prepare: Callable[[NDArray[np.float32]], PreparedImage], max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._prepare = prepare
-        self._held: ByteLru[_Kept] = ByteLru(max_bytes)
+        self._held: ByteLru[_CachedPreparation] = ByteLru(max_bytes)
 
     def get(self, key: str, embedding: NDArray[np.float32]) -> PreparedImage:
         """The picture under this key; the same key always stands for the same embedding."""
@@ -41,6 +41,6 @@ class PreparedImages:
         kept = self._held.get(key)
         if kept is None:
             # A copy: a view would keep the whole object in Ray's shared memory.
-            kept = _Kept(self._prepare(np.array(embedding)))
+            kept = _CachedPreparation(self._prepare(np.array(embedding)))
             self._held.put(key, kept)
         return kept.image

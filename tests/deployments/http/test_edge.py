@@ -154,7 +154,7 @@ async def test_events_are_sent_as_they_happen_and_leaving_stops_the_work(graph: 
     await asyncio.gather(answering, return_exceptions=True)
     graph.gate.open()
     await until(lambda: graph.service.admission.taken == 0)
-    assert not graph.service.workshop.runs.locked()
+    assert not graph.service.grid_resources.runs.locked()
     await asyncio.sleep(0.05)
     assert graph.grid.calls["merge"] == 0
 
@@ -304,13 +304,13 @@ async def test_numbers_that_are_not_finite_are_the_servers_fault_and_never_an_an
 async def test_health_needs_every_deployment(graph: LocalGraph) -> None:
     async with served(graph) as client:
         assert (await client.get("/health")).json() == {"status": "ok"}
-        for peer in (graph.encoder, graph.decoder, graph.grid):
-            replica, peer.replica = peer.replica, None
+        for remote in (graph.encoder, graph.decoder, graph.grid):
+            replica, remote.replica = remote.replica, None
             answer = await client.get("/health")
             assert problem(answer) == (503, "not_ready")
-            assert peer.name in answer.json()["detail"]
+            assert remote.name in answer.json()["detail"]
             assert "retry-after" in answer.headers
-            peer.replica = replica
+            remote.replica = replica
 
 
 async def test_load_balancers_hear_that_nobody_is_let_in_any_more(graph: LocalGraph) -> None:

@@ -127,9 +127,9 @@ async def test_a_caller_that_leaves_during_its_batch_disturbs_nobody(threads: Th
 
 async def test_every_batch_is_reported(threads: ThreadPoolExecutor) -> None:
     reports: list[BatchReport] = []
-    batcher = Batcher(Executor(), threads, max_weight=8, weigh=lambda job: job, report=reports.append)
+    batcher = Batcher(Executor(), threads, max_weight=8, weigh=lambda job: job, emit=reports.append)
     await asyncio.gather(batcher.submit(3), batcher.submit(4))
-    assert [(report.jobs, report.weight) for report in reports] == [(2, 7)]
+    assert [(emit.jobs, emit.weight) for emit in reports] == [(2, 7)]
     assert 0 <= reports[0].waited_s < 1
     assert 0 < reports[0].ran_s < 1
 

@@ -11,7 +11,7 @@ ALICE, BOB = Caller("a"), Caller("b")
 
 
 def test_each_key_has_places_of_its_own_within_those_of_everybody() -> None:
-    admission = Admission(places=3, places_per_key=2)
+    admission = Admission(slots=3, places_per_key=2)
     with admission.place(ALICE), admission.place(ALICE):
         with pytest.raises(Overloaded, match="2 requests of this API key"), admission.place(ALICE):
             pass
@@ -26,7 +26,7 @@ def test_each_key_has_places_of_its_own_within_those_of_everybody() -> None:
 
 @pytest.mark.parametrize(("caller", "places_per_key"), [(ALICE, 0), (ANYBODY, 1)])
 def test_without_keys_or_a_bound_for_them_only_all_places_count(caller: Caller, places_per_key: int) -> None:
-    admission = Admission(places=2, places_per_key=places_per_key)
+    admission = Admission(slots=2, places_per_key=places_per_key)
     with admission.place(caller), admission.place(caller):
         assert admission.taken == 2
 

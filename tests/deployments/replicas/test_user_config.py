@@ -42,7 +42,7 @@ async def test_the_encoders_batches_grow_and_its_cache_shrinks_while_it_runs(sam
 
 async def test_the_decoders_limits_change_while_it_runs(sam: Sam) -> None:
     events: list[Event] = []
-    decoder: Any = LocalGraph(sam, report=events.append).decoder.replica
+    decoder: Any = LocalGraph(sam, emit=events.append).decoder.replica
     decoder.reconfigure({"max_batch": 3, "cache_mb": 0.000001})
     encoded = EncodedImage("a", np.zeros(TINY.embedding_shape, np.float32), (60, 120))
     job = PromptJob((Prompt(np.array([[9, 9]], np.float32), np.array([1])),))

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from deployments.http.routes import create_app
 from deployments.replicas.caches.candidates import LARGEST_SHARE, CandidateCache, grid_key
-from deployments.telemetry.events import CandidatesHeld, CandidatesWanted, Event
+from deployments.telemetry.events import CandidateCacheSize, CandidatesLookedUp, Event
 from segmentation.api_keys import parse_api_keys
 from segmentation.automatic.candidates import Candidates, no_candidates
 from segmentation.automatic.grid import Crop
@@ -123,13 +123,13 @@ def test_another_api_key_decodes_for_itself(sam: Sam, png: bytes) -> None:
 
 def test_hits_and_bytes_are_told(sam: Sam, png: bytes) -> None:
     events: list[Event] = []
-    graph = LocalGraph(sam, report=events.append)
+    graph = LocalGraph(sam, emit=events.append)
     with TestClient(create_app(graph.service)) as client:
         send(client, png, **LOOSE)
         send(client, png, **LOOSE)
-    wanted = [event for event in events if isinstance(event, CandidatesWanted)]
-    assert wanted == [CandidatesWanted(0, 5), CandidatesWanted(5, 0)]
-    held = [event for event in events if isinstance(event, CandidatesHeld)]
+    wanted = [event for event in events if isinstance(event, CandidatesLookedUp)]
+    assert wanted == [CandidatesLookedUp(0, 5), CandidatesLookedUp(5, 0)]
+    held = [event for event in events if isinstance(event, CandidateCacheSize)]
     assert held[0].nbytes == 0 < held[-1].nbytes <= held[-1].max_bytes == 64_000_000
 
 

@@ -14,7 +14,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from segment_anything.modeling import Sam
 
 from deployments.calls.errors import InvalidFields, Overloaded, ReplicaLost
-from deployments.calls.remote import MAX_DEATHS, cause_of, result, through_losses
+from deployments.calls.remote import MAX_DEATHS, cause_of, result, retry_on_replica_loss
 from deployments.http.routes import create_app
 from segmentation.errors import InvalidRequest, UnknownImage
 
@@ -46,14 +46,14 @@ class Flaky:
 @pytest.mark.parametrize("error", LOSSES)
 async def test_a_loss_is_work_done_again(error: Exception) -> None:
     work = Flaky(error, error)
-    assert await through_losses(work, first_pause_s=0.001) == "done"
+    assert await retry_on_replica_loss(work, first_pause_s=0.001) == "done"
     assert work.runs == 3
 
 
 async def test_a_request_that_saw_too_many_deaths_is_given_up() -> None:
     work = Flaky(*[ActorDiedError()] * 10)
     with pytest.raises(ReplicaLost):
-        await through_losses(work, first_pause_s=0.001)
+        await retry_on_replica_loss(work, first_pause_s=0.001)
     assert work.runs == MAX_DEATHS
 
 
@@ -61,19 +61,19 @@ async def test_a_request_that_saw_too_many_deaths_is_given_up() -> None:
 async def test_what_is_no_loss_is_raised_at_once(error: Exception) -> None:
     work = Flaky(error)
     with pytest.raises(type(error)):
-        await through_losses(work)
+        await retry_on_replica_loss(work)
     assert work.runs == 1
 
 
 async def test_a_full_queue_is_overload_and_no_loss() -> None:
     work = Flaky(BackPressureError(5, 5))
     with pytest.raises(Overloaded):
-        await through_losses(work)
+        await retry_on_replica_loss(work)
     assert work.runs == 1
 
 
 async def test_our_own_cancellation_is_obeyed() -> None:
-    forever = asyncio.create_task(through_losses(asyncio.Event().wait))
+    forever = asyncio.create_task(retry_on_replica_loss(asyncio.Event().wait))
     await asyncio.sleep(0)
     forever.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -82,7 +82,7 @@ async def test_our_own_cancellation_is_obeyed() -> None:
 
 async def test_another_callers_cancellation_is_a_loss() -> None:
     work = Flaky(asyncio.CancelledError())
-    assert await through_losses(work, first_pause_s=0.001) == "done"
+    assert await retry_on_replica_loss(work, first_pause_s=0.001) == "done"
 
 
 class Pending:
@@ -114,7 +114,7 @@ async def test_a_call_does_not_wait_for_ever_for_what_was_lost(is_shared: bool) 
             return await result(call, shared=upstream, watch_s=0.01)
         return await result(call, upstream, watch_s=0.01)
 
-    assert await through_losses(attempt, first_pause_s=0.001) == "masks"
+    assert await retry_on_replica_loss(attempt, first_pause_s=0.001) == "masks"
 
 
 async def test_a_slow_call_is_left_alone_while_nothing_is_lost() -> None:

@@ -14,7 +14,7 @@ from waiting import until
 
 from deployments.http.admission.inlined_body import LARGEST_BYTES
 from deployments.http.routes import create_app
-from deployments.load_shedder import Door
+from deployments.load_shedder import LoadShedder
 from deployments.telemetry.events import Event, Refused
 from segmentation.settings import Settings
 
@@ -26,8 +26,8 @@ BROWSER = {"origin": "https://page.example"}
 class House:
     """Stands for Serve: tells its places, or what else it is given to tell, and answers once its gate is open."""
 
-    def __init__(self, places: str | None = "2") -> None:
-        self.headers = {} if places is None else {"Sam-Places": places}
+    def __init__(self, slots: str | None = "2") -> None:
+        self.headers = {} if slots is None else {"Sam-Slots": slots}
         self.status = 200
         self.gate = asyncio.Event()
         self.came: Counter[str] = Counter()
@@ -38,7 +38,7 @@ class House:
         await Response("{}", self.status, self.headers)(scope, receive, send)
 
 
-def at(door: Door) -> AsyncClient:
+def at(door: LoadShedder) -> AsyncClient:
     return AsyncClient(transport=ASGITransport(door), base_url="http://test")
 
 
@@ -55,7 +55,7 @@ def waiting(client: AsyncClient, count: int, path: str = "/segment", **options: 
 
 async def test_no_more_than_the_ingress_has_places_for_come_in_and_places_come_back() -> None:
     house, events = House("2"), list[Event]()
-    async with at(Door(house, events.append)) as client:
+    async with at(LoadShedder(house, events.append)) as client:
         await told(house, client)
         inside = waiting(client, 2)
         await until(lambda: house.came["/segment"] == 3)
@@ -76,7 +76,7 @@ async def test_who_has_the_whole_answer_may_ask_again_while_serve_tidies_up() ->
         answered.set()
         await tidy.wait()
 
-    async with at(Door(slow_to_tidy)) as client:
+    async with at(LoadShedder(slow_to_tidy)) as client:
         house.gate.set()
         tidying = waiting(client, 1)
         await answered.wait()
@@ -95,12 +95,15 @@ async def test_a_refusal_is_the_one_of_the_ingress(sam: Sam) -> None:
     graph = LocalGraph(sam, {"max_queue": 1})
     app = create_app(graph.service)
     request = {"json": {}, "headers": {"x-request-id": "mine-1"}}
-    async with at(Door(app)) as outside, AsyncClient(transport=ASGITransport(app), base_url="http://test") as inside:
+    async with (
+        at(LoadShedder(app)) as outside,
+        AsyncClient(transport=ASGITransport(app), base_url="http://test") as inside,
+    ):
         assert (await outside.post("/segment", **request)).status_code == 422
         with graph.service.admission.place():
             expected = await inside.post("/segment", **request)
         house = House("1")
-        door = Door(house)
+        door = LoadShedder(house)
         async with at(door) as client:
             await told(house, client)
             (held,) = waiting(client, 1)
@@ -118,7 +121,7 @@ async def test_a_refusal_is_the_one_of_the_ingress(sam: Sam) -> None:
 
 async def test_an_id_that_could_do_harm_is_not_echoed() -> None:
     house = House("0")
-    async with at(Door(house)) as client:
+    async with at(LoadShedder(house)) as client:
         await told(house, client)
         refused = await client.post("/segment", headers={"x-request-id": "<script>"})
     assert refused.status_code == 503
@@ -131,14 +134,14 @@ async def test_clients_are_not_told_of_places(sam: Sam) -> None:
         assert (await client.post("/segment")).headers["sam-places"] == str(Settings().max_queue)
         assert (await client.post("/embeddings/none")).headers["sam-places"] == str(Settings().max_queue)
         assert "sam-places" not in (await client.get("/health")).headers
-    async with at(Door(app)) as client:
+    async with at(LoadShedder(app)) as client:
         for path in ("/segment", "/embeddings/none", "/health"):
             assert not {"sam-places", "sam-carried-bytes"} & set((await client.post(path)).headers)
 
 
 async def test_everybody_comes_in_until_the_ingress_has_told() -> None:
     house = House(None)
-    async with at(Door(house)) as client:
+    async with at(LoadShedder(house)) as client:
         inside = waiting(client, 5)
         await until(lambda: house.came["/segment"] == 5)
         house.gate.set()
@@ -148,7 +151,7 @@ async def test_everybody_comes_in_until_the_ingress_has_told() -> None:
 @pytest.mark.parametrize(("status", "then"), [(500, 503), (200, 200)])
 async def test_a_failure_of_serve_opens_no_door_and_another_app_in_the_same_place_does(status: int, then: int) -> None:
     house = House("0")
-    async with at(Door(house)) as client:
+    async with at(LoadShedder(house)) as client:
         await told(house, client)
         house.gate.set()
         house.headers, house.status = {}, status
@@ -159,7 +162,7 @@ async def test_a_failure_of_serve_opens_no_door_and_another_app_in_the_same_plac
 
 async def test_apps_are_counted_apart() -> None:
     house = House("1")
-    async with at(Door(house)) as client:
+    async with at(LoadShedder(house)) as client:
         await told(house, client)
         await told(house, client, "/other/segment")
         inside = waiting(client, 1, "/other/segment")
@@ -173,7 +176,7 @@ async def test_apps_are_counted_apart() -> None:
 
 async def test_what_needs_no_place_and_what_a_browser_asks_goes_on() -> None:
     house = House("0")
-    async with at(Door(house)) as client:
+    async with at(LoadShedder(house)) as client:
         await told(house, client)
         house.gate.set()
         for path in ("/health", "/docs", "/segmentation", "/other"):
@@ -189,7 +192,7 @@ async def test_a_request_that_fails_or_is_left_gives_its_place_back() -> None:
                 raise RuntimeError
 
     house = Broken("1")
-    async with at(Door(house)) as client:
+    async with at(LoadShedder(house)) as client:
         await told(house, client)
         (left,) = waiting(client, 1)
         await until(lambda: house.came["/segment"] == 2)

@@ -19,9 +19,9 @@ from starlette.testclient import TestClient
 from deployments.calls.messages import PictureFile
 from deployments.http.routes import create_app
 from deployments.replicas.caches.blobs import SUFFIX, Blobs, DirectoryBlobs, FsspecBlobs, open_blobs
-from deployments.replicas.caches.cached_image import HeldImage
+from deployments.replicas.caches.cached_image import CachedImage
 from deployments.replicas.caches.embedding_store import MAX_WAITING_BYTES, EmbeddingStore
-from deployments.telemetry.events import STORE_OUTCOMES, EmbeddingWanted, Event, Report, StoreUsed
+from deployments.telemetry.events import STORE_OUTCOMES, EmbeddingLookedUp, EmitEvent, Event, StoreUsed
 from segmentation.api_keys import parse_api_keys
 from segmentation.pictures.pixels import DecodeOptions
 
@@ -37,8 +37,8 @@ class Server:
         self.events: list[Event] = []
         self.stores: list[EmbeddingStore] = []
 
-        def open_store(report: Report) -> EmbeddingStore:
-            self.stores.append(EmbeddingStore(blobs, model=model, shape=TINY.embedding_shape, report=report))
+        def open_store(emit: EmitEvent) -> EmbeddingStore:
+            self.stores.append(EmbeddingStore(blobs, model=model, shape=TINY.embedding_shape, emit=emit))
             return self.stores[0]
 
         self.graph = LocalGraph(sam, settings, self.events.append, open_store)
@@ -84,7 +84,7 @@ def test_a_picture_is_known_by_its_id_after_a_restart_to_every_route(sam: Sam, p
         other = server.client.post("/segment/auto", json={**by_id, **GRID, "crop_overlap_ratio": 0.1})
         assert other.status_code == 200, "the stored picture is not enough for new crops"
         assert server.encoded == 4
-        wanted = [event.held for event in server.events if isinstance(event, EmbeddingWanted)]
+        wanted = [event.held for event in server.events if isinstance(event, EmbeddingLookedUp)]
         assert wanted[0] is True
 
 
@@ -209,14 +209,14 @@ def test_a_read_only_directory_is_read_from(sam: Sam, png: bytes, tmp_path: Path
         tmp_path.chmod(0o700)
 
 
-def image(kilobytes: int, file: bytes | None = None) -> HeldImage:
+def image(kilobytes: int, file: bytes | None = None) -> CachedImage:
     shape = (1, 1, 250 * kilobytes)
     held = (
         None
         if file is None
         else PictureFile(file, DecodeOptions(page=2, channels=(0, 1), scaling="range", range=(0, 9.5)))
     )
-    return HeldImage(np.random.default_rng(0).normal(size=shape).astype(np.float32), (3, 4), held)
+    return CachedImage(np.random.default_rng(0).normal(size=shape).astype(np.float32), (3, 4), held)
 
 
 def names(count: int) -> list[str]:
@@ -267,7 +267,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
 @pytest.mark.parametrize("file", [None, b"", b"picture"])
 async def test_an_image_comes_back_as_it_was(blobs: Blobs, file: bytes | None) -> None:
     events: list[StoreUsed] = []
-    store = EmbeddingStore(blobs, model="m", shape=(1, 1, 500), report=events.append)
+    store = EmbeddingStore(blobs, model="m", shape=(1, 1, 500), emit=events.append)
     given = image(2, file)
     assert await store.read("key") is None
     store.keep("key", given)
@@ -312,8 +312,8 @@ async def test_writing_that_falls_behind_does_not_fill_the_memory(tmp_path: Path
     gate = Gate()
     gate.shut()
     events: list[StoreUsed] = []
-    store = EmbeddingStore(Slow(tmp_path, gate), model="m", shape=(1, 1, 1), report=events.append)
-    large = HeldImage(np.zeros((1, 1, MAX_WAITING_BYTES // 12), np.float32), (1, 1))
+    store = EmbeddingStore(Slow(tmp_path, gate), model="m", shape=(1, 1, 1), emit=events.append)
+    large = CachedImage(np.zeros((1, 1, MAX_WAITING_BYTES // 12), np.float32), (1, 1))
     for index in range(5):
         store.keep(str(index), large)
     gate.open()

@@ -4,16 +4,16 @@ import numpy as np
 
 from deployments.calls.messages import PictureFile
 from deployments.replicas.caches.byte_lru import ByteLru
-from deployments.replicas.caches.cached_image import HeldImage
+from deployments.replicas.caches.cached_image import CachedImage
 
 
-def image(kilobytes: int, file: int = 0) -> HeldImage:
+def image(kilobytes: int, file: int = 0) -> CachedImage:
     embedding = np.zeros((1, 1, 250 * kilobytes), np.float32)
-    return HeldImage(embedding, (1, 1), PictureFile(b"x" * 1000 * file) if file else None)
+    return CachedImage(embedding, (1, 1), PictureFile(b"x" * 1000 * file) if file else None)
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    cache: ByteLru[HeldImage] = ByteLru(3000)
+    cache: ByteLru[CachedImage] = ByteLru(3000)
     for key in "abc":
         cache.put(key, image(1))
     cache.get("a")
@@ -23,7 +23,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_the_picture_counts_beside_its_embedding() -> None:
-    cache: ByteLru[HeldImage] = ByteLru(3000)
+    cache: ByteLru[CachedImage] = ByteLru(3000)
     cache.put("a", image(1, file=1))
     assert cache.nbytes == 2000
     cache.put("b", image(1, file=1))
@@ -31,14 +31,14 @@ def test_the_picture_counts_beside_its_embedding() -> None:
 
 
 def test_a_second_value_under_a_key_takes_the_first_ones_place() -> None:
-    cache: ByteLru[HeldImage] = ByteLru(3000)
+    cache: ByteLru[CachedImage] = ByteLru(3000)
     cache.put("a", image(1))
     cache.put("a", image(2))
     assert (len(cache), cache.nbytes, cache.evictions) == (1, 2000, 0)
 
 
 def test_what_is_larger_than_the_bound_is_not_held_and_costs_nobody_a_place() -> None:
-    cache: ByteLru[HeldImage] = ByteLru(3000)
+    cache: ByteLru[CachedImage] = ByteLru(3000)
     cache.put("a", image(1))
     cache.put("b", image(4))
     assert cache.get("a")
@@ -47,7 +47,7 @@ def test_what_is_larger_than_the_bound_is_not_held_and_costs_nobody_a_place() ->
 
 
 def test_a_lower_bound_takes_effect_at_once() -> None:
-    cache: ByteLru[HeldImage] = ByteLru(3000)
+    cache: ByteLru[CachedImage] = ByteLru(3000)
     for key in "abc":
         cache.put(key, image(1))
     cache.max_bytes = 1500

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from deployments.calls.messages import Spent
+from deployments.calls.messages import StageTimes
 from deployments.http.responses import (
     PIECE_BYTES,
     JsonResponse,
@@ -67,7 +67,7 @@ def test_what_is_sent_is_not_held() -> None:
 
 
 def test_server_timing_has_the_figures_of_the_answer() -> None:
-    timing = timing_ms(Spent(0.1, 0.02, 0.003, 0.0004), 0.5, 0.7)
+    timing = timing_ms(StageTimes(0.1, 0.02, 0.003, 0.0004), 0.5, 0.7)
     assert server_timing(timing) == (
         "decode;dur=500.000, encode;dur=100.000, prompt;dur=20.000, postprocess;dur=3.000, queue;dur=0.400, "
         "total;dur=700.000"

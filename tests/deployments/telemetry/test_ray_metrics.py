@@ -13,15 +13,15 @@ from deployments.replicas.batching import BatchReport
 from deployments.telemetry.events import (
     Admitted,
     Answered,
-    EmbeddingsHeld,
-    EmbeddingWanted,
+    EmbeddingCacheSize,
+    EmbeddingLookedUp,
     Event,
     GridGated,
     Refused,
     Running,
 )
 from deployments.telemetry.metrics import METRICS, Metric
-from deployments.telemetry.ray_metrics import ServeReport
+from deployments.telemetry.ray_metrics import RayMetrics
 from segmentation.backends.protocol import RuntimeInfo
 
 RUNTIME = RuntimeInfo(backend="pytorch", device="cpu", providers=(), precision="fp32")
@@ -55,14 +55,14 @@ class Board:
 
     def __init__(self) -> None:
         self.instruments: dict[str, Instrument] = {}
-        self.report = ServeReport("tiny", self._open)
+        self.emit = RayMetrics("tiny", self._open)
 
     def _open(self, metric: Metric) -> Instrument:
         return self.instruments.setdefault(metric.name, Instrument(metric))
 
     def told(self, name: str) -> list[tuple[float, dict[str, str]]]:
         """What the instrument was told, now that everything noted is counted."""
-        self.report.flush()
+        self.emit.flush()
         return self.instruments[name].told
 
 
@@ -73,11 +73,11 @@ class Board:
         (BatchReport(2, 5, 0.25, 0.5, 3), "sam_batch_wait_seconds", [(0.25, {})]),
         (BatchReport(2, 5, 0.25, 0.5, 3), "sam_batch_run_seconds", [(0.5, {})]),
         (BatchReport(2, 5, 0.25, 0.5, 3), "sam_batch_queued_jobs", [(3, {})]),
-        (EmbeddingWanted(held=True), "sam_embedding_cache_lookups", [(1, {"outcome": "hit"})]),
-        (EmbeddingWanted(held=False), "sam_embedding_cache_lookups", [(1, {"outcome": "miss"})]),
-        (EmbeddingsHeld(3, 70, 100, 0), "sam_embedding_cache_bytes", [(70, {})]),
-        (EmbeddingsHeld(3, 70, 100, 0), "sam_embedding_cache_evictions", []),
-        (EmbeddingsHeld(3, 70, 100, 2), "sam_embedding_cache_evictions", [(2, {})]),
+        (EmbeddingLookedUp(held=True), "sam_embedding_cache_lookups", [(1, {"outcome": "hit"})]),
+        (EmbeddingLookedUp(held=False), "sam_embedding_cache_lookups", [(1, {"outcome": "miss"})]),
+        (EmbeddingCacheSize(3, 70, 100, 0), "sam_embedding_cache_bytes", [(70, {})]),
+        (EmbeddingCacheSize(3, 70, 100, 0), "sam_embedding_cache_evictions", []),
+        (EmbeddingCacheSize(3, 70, 100, 2), "sam_embedding_cache_evictions", [(2, {})]),
         (GridGated(30, 0), "sam_grid_candidates_passed", []),
         (GridGated(30, 4), "sam_grid_candidates", [(30, {})]),
         (Admitted(7, 64), "sam_admitted_requests", [(7, {})]),
@@ -97,16 +97,16 @@ class Board:
 )
 def test_an_event_reaches_its_metric(event: Event, name: str, told: Any) -> None:
     board = Board()
-    board.report(event)
+    board.emit(event)
     assert board.told(name) == told
 
 
 def test_gauges_are_set_at_every_flush_to_what_they_are_and_nothing_else_is() -> None:
     board = Board()
     for event in (Admitted(1, 64), Admitted(2, 64), Refused("internal"), Running(RUNTIME)):
-        board.report(event)
+        board.emit(event)
     assert board.instruments["sam_admitted_requests"].told == []
-    board.report.flush()
+    board.emit.flush()
     assert [value for value, _ in board.told("sam_admitted_requests")] == [2, 2]
     assert board.told("sam_server_info")[0] == board.told("sam_server_info")[1]
     assert board.told("sam_problems") == [(1, {"code": "internal"})]
@@ -115,9 +115,9 @@ def test_gauges_are_set_at_every_flush_to_what_they_are_and_nothing_else_is() ->
 def test_counts_of_many_events_are_added_up_and_times_are_told_one_by_one() -> None:
     board = Board()
     for code in ("timeout", "internal", "timeout"):
-        board.report(Refused(code))
+        board.emit(Refused(code))
     for seconds in (0.1, 0.2):
-        board.report(BatchReport(1, 1, 0.0, seconds, 0))
+        board.emit(BatchReport(1, 1, 0.0, seconds, 0))
     told = board.told("sam_problems")
     assert sorted((value, tags["code"]) for value, tags in told) == [(1, "internal"), (2, "timeout")]
     assert [value for value, _ in board.told("sam_batch_run_seconds")] == [0.1, 0.2]
@@ -132,14 +132,14 @@ def test_a_flush_beside_another_counts_nothing_twice() -> None:
         def inc(self, value: float, tags: dict[str, str] | None) -> None:
             super().inc(value, tags)
             if not others:
-                others.append(threading.Thread(target=report.flush))
+                others.append(threading.Thread(target=emit.flush))
                 others[0].start()
                 others[0].join(0.2)
 
     problems = Slow(next(metric for metric in METRICS if metric.name == "sam_problems"))
-    report = ServeReport("tiny", lambda metric: problems if metric.name == "sam_problems" else Instrument(metric))
-    report(Refused("timeout"))
-    report.flush()
+    emit = RayMetrics("tiny", lambda metric: problems if metric.name == "sam_problems" else Instrument(metric))
+    emit(Refused("timeout"))
+    emit.flush()
     others[0].join()
     assert problems.told == [(1, {"code": "timeout"})]
 
@@ -147,7 +147,7 @@ def test_a_flush_beside_another_counts_nothing_twice() -> None:
 def test_requests_are_told_of_by_route_and_by_code(png: bytes) -> None:
     graph = LocalGraph()
     events: list[Event] = []
-    graph.service.report = events.append
+    graph.service.emit = events.append
     with TestClient(create_app(graph.service), raise_server_exceptions=False) as client:
         files = {"image": ("a.png", png)}
         client.post("/segment", files=files, data={"request": '{"prompts": [{"points": [[100, 60]]}]}'})
@@ -163,14 +163,14 @@ def test_requests_are_told_of_by_route_and_by_code(png: bytes) -> None:
     codes = [event.code for event in events if isinstance(event, Refused)]
     assert codes == ["unknown_image", "not_found", "internal"]
     assert set(codes) <= set(KINDS)
-    places = [event for event in events if isinstance(event, Admitted)]
-    assert max(event.taken for event in places) == 1
-    assert places[-1].taken == 0
+    slots = [event for event in events if isinstance(event, Admitted)]
+    assert max(event.taken for event in slots) == 1
+    assert slots[-1].taken == 0
 
 
 def test_every_replica_tells_what_it_runs_and_does(png: bytes) -> None:
     events: list[Event] = []
-    graph = LocalGraph(report=events.append)
+    graph = LocalGraph(emit=events.append)
     with TestClient(create_app(graph.service)) as client:
         for points in (60, 61):
             fields = f'{{"prompts": [{{"points": [[100, {points}]]}}]}}'
@@ -178,9 +178,9 @@ def test_every_replica_tells_what_it_runs_and_does(png: bytes) -> None:
         fields = '{"points_per_side": 4, "pred_iou_thresh": 0, "stability_score_thresh": 0}'
         assert client.post("/segment/auto", files={"image": png}, data={"request": fields}).status_code == 200
     assert sum(isinstance(event, Running) for event in events) == 3
-    wanted = [event.held for event in events if isinstance(event, EmbeddingWanted)]
+    wanted = [event.held for event in events if isinstance(event, EmbeddingLookedUp)]
     assert wanted[:2] == [False, True]
-    held = [event for event in events if isinstance(event, EmbeddingsHeld)]
+    held = [event for event in events if isinstance(event, EmbeddingCacheSize)]
     assert [event.entries for event in held][:2] == [0, 1]
     assert 0 < held[-1].nbytes <= held[-1].max_bytes
     gated = [event for event in events if isinstance(event, GridGated)]

@@ -81,7 +81,7 @@ async def test_a_stranger_is_turned_away_unread_and_without_a_place(keyed: Local
         read += 1
         yield b"{}"
 
-    keyed.service.admission.places = 0
+    keyed.service.admission.slots = 0
     async with served(keyed) as client:
         answer = await client.post("/segment", content=body(), headers={"content-type": "application/json"})
     assert (answer.status_code, read) == (401, 0)

@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.http.admission.inlined_body import LARGEST_BYTES, CarriedBody
-from deployments.load_shedder import Door
+from deployments.http.admission.inlined_body import LARGEST_BYTES, InlinedBody
+from deployments.load_shedder import LoadShedder
 
 pytestmark = pytest.mark.anyio
 
-TAKES = {"Sam-Places": "9", "Sam-Carried-Bytes": str(LARGEST_BYTES)}
+TAKES = {"Sam-Slots": "9", "Sam-Inlined-Bytes": str(LARGEST_BYTES)}
 
 
 class Serve:
@@ -67,10 +67,10 @@ def whole(body: bytes) -> list[Message]:
     return [{"type": "http.request", "body": body, "more_body": False}]
 
 
-async def open_door(headers: dict[str, str]) -> tuple[Door, Serve]:
+async def open_load_shedder(headers: dict[str, str]) -> tuple[LoadShedder, Serve]:
     """A door before an app that takes carried bodies and answers with these headers; one answer was seen."""
-    serve = Serve(CarriedBody(Echo(headers)))
-    door = Door(serve)
+    serve = Serve(InlinedBody(Echo(headers)))
+    door = LoadShedder(serve)
     assert await post(door, whole(b"first")) == b"first"
     assert serve.received == ["http.request"]
     serve.received.clear()
@@ -78,7 +78,7 @@ async def open_door(headers: dict[str, str]) -> tuple[Door, Serve]:
 
 
 async def test_a_small_body_goes_with_its_head() -> None:
-    door, serve = await open_door(TAKES)
+    door, serve = await open_load_shedder(TAKES)
     for body in (b"{}", b"x" * LARGEST_BYTES):
         assert await post(door, whole(body)) == body
     assert serve.received == []
@@ -91,7 +91,7 @@ async def test_what_comes_after_a_carried_body_is_received() -> None:
         seen.extend([(await receive())["type"] for _ in range(3)])
         await Response(headers=TAKES)(scope, receive, send)
 
-    door = Door(CarriedBody(app))
+    door = LoadShedder(InlinedBody(app))
     for _ in range(2):
         await post(door, whole(b"{}"))
     assert seen == ["http.request", "http.disconnect", "http.disconnect"] * 2
@@ -108,19 +108,19 @@ async def test_what_comes_after_a_carried_body_is_received() -> None:
     ],
 )
 async def test_another_body_is_received_as_ever(messages: list[Message], options: dict[str, Any]) -> None:
-    door, serve = await open_door(TAKES)
+    door, serve = await open_load_shedder(TAKES)
     assert await post(door, messages, **options) == b"".join(message["body"] for message in messages)
     assert serve.received == ["http.request"] * len(messages)
 
 
 async def test_who_does_not_say_that_he_takes_bodies_receives_them() -> None:
-    door, serve = await open_door({"Sam-Places": "9"})
+    door, serve = await open_load_shedder({"Sam-Slots": "9"})
     assert await post(door, whole(b"{}")) == b"{}"
     assert serve.received == ["http.request"]
 
 
 async def test_an_answer_of_somebody_else_ends_it() -> None:
-    door, serve = await open_door(TAKES)
+    door, serve = await open_load_shedder(TAKES)
     serve.app = Echo({})
     await post(door, whole(b""))
     serve.received.clear()
@@ -132,7 +132,7 @@ async def test_a_body_that_never_comes_is_not_waited_for_by_anybody_else() -> No
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await Response(headers=TAKES)(scope, receive, send)
 
-    door = Door(deaf)
+    door = LoadShedder(deaf)
     before = asyncio.all_tasks()
     for _ in range(2):
         await asyncio.wait_for(post(door, whole(b"{}"), late_s=60), 5)
