@@ -44,6 +44,7 @@ soak: dev  ## half an hour of deaths and load on a real server: 20 replicas kill
 lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: dev
 	$(BIN)/mypy

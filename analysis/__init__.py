@@ -1,0 +1,1 @@
+"""Masks and pictures to objects, groups, statistics and export files. Knows neither Ray, HTTP nor a runtime."""

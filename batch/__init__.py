@@ -1,0 +1,1 @@
+"""Segmentation and analysis of whole collections on Ray Data."""

@@ -1,0 +1,1 @@
+"""The `sam-serve` command. Each command imports what it needs when it runs."""
