@@ -21,7 +21,8 @@ from starlette.routing import Route
 
 from deployments.app import CONSISTENT_HASH
 from deployments.calls.messages import EncodedImage, PromptAnswer, PromptJob, StageTimes
-from deployments.calls.remote import RayDeployment, result
+from deployments.calls.ray_remote import RayDeployment
+from deployments.calls.remote import result
 
 
 class NoopArgs(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
-from deployments.calls.remote import RayDeployment
+from deployments.calls.ray_remote import RayDeployment
 from deployments.http.routes import create_app
 from deployments.http.service import Service, ServiceConfig
 from deployments.telemetry.logs import log_with_serve

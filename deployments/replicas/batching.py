@@ -18,6 +18,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from deployments.telemetry.events import BatchReport
 from deployments.telemetry.tracing import add_span
 
 Job = TypeVar("Job")
@@ -37,20 +38,6 @@ class Batched(Generic[Result]):
     result: Result
     waited_s: float
     batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """One batch that ran: jobs, their summed weight, the longest wait and the run time in seconds.
-
-    queued: jobs that waited when it ended.
-    """
-
-    jobs: int
-    weight: int
-    waited_s: float
-    ran_s: float
-    queued: int
 
 
 @dataclass(slots=True)

@@ -7,8 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from deployments.replicas.batching import BatchReport
 from segmentation.backends.protocol import RuntimeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """One batch that ran: jobs, their summed weight, the longest wait and the run time in seconds.
+
+    queued: jobs that waited when it ended.
+    """
+
+    jobs: int
+    weight: int
+    waited_s: float
+    ran_s: float
+    queued: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
-from deployments.replicas.batching import BatchReport
 from deployments.telemetry.events import (
     Admitted,
     Answered,
+    BatchReport,
     CandidateCacheSize,
     CandidatesLookedUp,
     EmbeddingCacheSize,

@@ -9,24 +9,14 @@ from typing import Any
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 from local_graph import LocalGraph
-from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, OutOfMemoryError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RayServeException
 from segment_anything.modeling import Sam
 
 from deployments.calls.errors import InvalidFields, Overloaded, ReplicaLost
-from deployments.calls.remote import MAX_DEATHS, cause_of, result, retry_on_replica_loss
+from deployments.calls.remote import MAX_DEATHS, CallLost, result, retry_on_replica_loss
 from deployments.http.routes import create_app
 from segmentation.errors import InvalidRequest, UnknownImage
 
 pytestmark = pytest.mark.anyio
-
-LOSSES = [
-    ActorDiedError(),
-    ActorUnavailableError("away", b"x" * 16),
-    ObjectLostError("0" * 56, None, "here"),
-    OutOfMemoryError("the node was about to run out of memory"),
-    RayServeException("an upstream actor died before finishing a dependent task"),
-]
 
 
 class Flaky:
@@ -43,15 +33,14 @@ class Flaky:
         return "done"
 
 
-@pytest.mark.parametrize("error", LOSSES)
-async def test_a_loss_is_work_done_again(error: Exception) -> None:
-    work = Flaky(error, error)
+async def test_a_loss_is_work_done_again() -> None:
+    work = Flaky(CallLost("away"), CallLost("away"))
     assert await retry_on_replica_loss(work, first_pause_s=0.001) == "done"
     assert work.runs == 3
 
 
 async def test_a_request_that_saw_too_many_deaths_is_given_up() -> None:
-    work = Flaky(*[ActorDiedError()] * 10)
+    work = Flaky(*[CallLost("away")] * 10)
     with pytest.raises(ReplicaLost):
         await retry_on_replica_loss(work, first_pause_s=0.001)
     assert work.runs == MAX_DEATHS
@@ -66,7 +55,7 @@ async def test_what_is_no_loss_is_raised_at_once(error: Exception) -> None:
 
 
 async def test_a_full_queue_is_overload_and_no_loss() -> None:
-    work = Flaky(BackPressureError(5, 5))
+    work = Flaky(Overloaded("full"))
     with pytest.raises(Overloaded):
         await retry_on_replica_loss(work)
     assert work.runs == 1
@@ -102,7 +91,7 @@ class Pending:
 async def test_a_call_does_not_wait_for_ever_for_what_was_lost(is_shared: bool) -> None:
     """Serve's router sends a call without end whose argument's replica went with its node."""
     lost, made, calls = Pending(), Pending(), [Pending(), Pending()]
-    lost.ends.set_exception(ActorUnavailableError("away", b"x" * 16))
+    lost.ends.set_exception(CallLost("away"))
     made.ends.set_result("an embedding")
     given = [lost, made]
 
@@ -122,13 +111,6 @@ async def test_a_slow_call_is_left_alone_while_nothing_is_lost() -> None:
     made.ends.set_result("an embedding")
     asyncio.get_running_loop().call_later(0.1, call.ends.set_result, "masks")
     assert await result(call, made, watch_s=0.01) == "masks"
-
-
-def test_the_cause_is_found_under_rays_wrapping() -> None:
-    cause = InvalidRequest("no", "/points")
-    error = RayTaskError("f", "trace", cause).as_instanceof_cause()
-    assert cause_of(error) is cause
-    assert cause_of(RayTaskError("g", "trace", error)) is cause
 
 
 def test_errors_survive_the_way_between_processes() -> None:
@@ -153,7 +135,7 @@ async def post(graph: LocalGraph, path: str, request: str, png: bytes) -> Any:
 async def test_prompts_survive_the_death_of_a_replica(graph: LocalGraph, png: bytes, deployment: str) -> None:
     undisturbed = await post(graph, "/segment", PROMPTS, png)
     for method in ("fetch", "segment"):
-        getattr(graph, deployment).errors[method] = [ActorDiedError()]
+        getattr(graph, deployment).errors[method] = [CallLost("away")]
     assert (await post(graph, "/segment", PROMPTS, png))["results"] == undisturbed["results"]
 
 
@@ -162,9 +144,9 @@ async def test_a_lost_shard_is_decoded_again_alone(sam: Sam, png: bytes) -> None
     undisturbed = await post(graph, "/segment/auto", GRID, png)
     shards = graph.grid.calls["decode"]
     graph.grid.calls.clear()
-    graph.grid.errors["decode"] = [ActorDiedError()]
-    graph.grid.errors["merge_crop"] = [ActorDiedError()]
-    graph.grid.errors["merge"] = [ActorDiedError()]
+    graph.grid.errors["decode"] = [CallLost("away")]
+    graph.grid.errors["merge_crop"] = [CallLost("away")]
+    graph.grid.errors["merge"] = [CallLost("away")]
     disturbed = await post(graph, "/segment/auto", GRID, png)
     assert disturbed["masks"] == undisturbed["masks"]
     assert graph.grid.calls["decode"] == shards + 1
@@ -173,5 +155,5 @@ async def test_a_lost_shard_is_decoded_again_alone(sam: Sam, png: bytes) -> None
 async def test_an_embedding_that_goes_while_its_grid_runs_is_made_again(sam: Sam, png: bytes) -> None:
     graph = LocalGraph(sam, {"candidate_cache_mb": 0})
     undisturbed = await post(graph, "/segment/auto", GRID, png)
-    graph.encoder.errors["fetch"] = [ObjectLostError("0" * 56, None, "here"), UnknownImage("evicted")]
+    graph.encoder.errors["fetch"] = [CallLost("gone"), UnknownImage("evicted")]
     assert (await post(graph, "/segment/auto", GRID, png))["masks"] == undisturbed["masks"]

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deployments.replicas.batching import Batcher, BatchReport
+from deployments.replicas.batching import Batcher
+from deployments.telemetry.events import BatchReport
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,7 @@ from segment_anything.modeling import Sam
 from waiting import until
 
 from deployments.calls.messages import EncodedImage, InputPicture, PromptJob
-from deployments.replicas.batching import BatchReport
-from deployments.telemetry.events import Event
+from deployments.telemetry.events import BatchReport, Event
 from segmentation.errors import ConfigurationError
 from segmentation.types import Prompt
 

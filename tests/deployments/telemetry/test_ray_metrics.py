@@ -9,10 +9,10 @@ from starlette.testclient import TestClient
 
 from deployments.http.problems import KINDS
 from deployments.http.routes import create_app
-from deployments.replicas.batching import BatchReport
 from deployments.telemetry.events import (
     Admitted,
     Answered,
+    BatchReport,
     EmbeddingCacheSize,
     EmbeddingLookedUp,
     Event,
