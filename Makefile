@@ -23,11 +23,11 @@ help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 serve: install  ## run the server on http://127.0.0.1:5000 (SAM_MODEL_TYPE=demo needs no download)
-	@$(BIN)/python -m segmentation.preflight --config $(CONFIG)
+	@$(BIN)/python -m segmentation.preflight --config $(CONFIG) --download
 	$(BIN)/python -m deployments.run --address local $(CONFIG)
 
 preflight: install  ## say what the server would run, without starting it
-	@$(BIN)/python -m segmentation.preflight --config $(CONFIG) --no-download
+	@$(BIN)/python -m segmentation.preflight --config $(CONFIG)
 
 install:  ## set up .venv for the server (EXTRAS=cpu|gpu[,pytorch])
 	@scripts/install $(subst $(comma),-,$(EXTRAS))

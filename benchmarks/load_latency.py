@@ -12,12 +12,12 @@ from benchmarks.load_client import Client, Request, Run, milliseconds
 from benchmarks.load_requests import Photo, hold, photos, prompt_by_file, prompt_by_id, scenes, with_file
 from benchmarks.load_server import MODEL, NOOP, Target
 from deployments.replicas.mask_json import prompt_mask
+from deployments.settings.server import Settings
 from deployments.sizing import cluster_of, size_graph
 from segmentation.backends.protocol import DecoderBackend, PreparedImage
 from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
 from segmentation.pictures.decode import decode_image
 from segmentation.predict import segment
-from segmentation.settings import Settings
 from segmentation.transforms import pad_to_square, resize_image
 from segmentation.types import Prompt
 from segmentation.warmup import warm_up

@@ -11,7 +11,7 @@ from benchmarks.load_client import Request, milliseconds
 from benchmarks.load_processes import Resident, object_store_mb, resident
 from benchmarks.load_requests import hold, photos, prompt_by_file, prompt_by_id, scenes
 from benchmarks.load_server import Target
-from segmentation.settings import Settings
+from deployments.settings.server import Settings
 
 SEED = 12
 SETTLE_S = 15

@@ -39,11 +39,11 @@ from deployments.http.service import Service, ServiceConfig
 from deployments.replicas.image_encoder import ImageEncoder
 from deployments.replicas.mask_grid import MaskGridGenerator
 from deployments.replicas.prompt_decoder import PromptDecoder
+from deployments.settings.server import Settings
 from deployments.sizing import Cluster, size_graph
 from deployments.telemetry.events import Event
 from deployments.telemetry.ray_metrics import open_ray_metrics
 from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
-from segmentation.settings import Settings
 
 CLIENTS = 8
 REQUESTS = 40

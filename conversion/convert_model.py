@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from conversion.convert_to_onnx import add_common_arguments, convert, find_pair, model_spec, refuse_precision, run
-from segmentation.settings import resolve
+from segmentation.settings import resolve_runtime
 from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint
 from segmentation.weights.manifest import ModelSpec
 
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     def work() -> None:
-        settings = resolve(os.environ).settings
+        settings = resolve_runtime(os.environ)
         spec = model_spec(settings, options.model_type)
         if not options.force and _is_converted(spec, settings.model_dir, settings.onnx_dir, options.precision):
             print(f"{spec.name} is converted in {settings.onnx_dir}; nothing to do (--force converts again)")

@@ -26,7 +26,7 @@ from segmentation.backends.pytorch.backend import PyTorchDecoder, PyTorchEncoder
 from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import models_of
 from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
-from segmentation.settings import Settings, resolve
+from segmentation.settings import RuntimeSettings, resolve_runtime
 from segmentation.weights.checkpoints import sha256_file
 from segmentation.weights.manifest import ModelSpec, find_model
 from segmentation.weights.tensors import load_state_dict
@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     def work() -> None:
-        settings = resolve(os.environ).settings
+        settings = resolve_runtime(os.environ)
         spec = model_spec(settings, options.model_type)
         onnx_dir = options.output_dir or settings.onnx_dir
         convert(options.checkpoint, spec, onnx_dir, precision=options.precision, force=options.force)
@@ -207,7 +207,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace a pair that is there")
 
 
-def model_spec(settings: Settings, model_type: str | None) -> ModelSpec:
+def model_spec(settings: RuntimeSettings, model_type: str | None) -> ModelSpec:
     """The model that was asked for, or else the settings'."""
     return find_model(model_type or settings.model_type, models_of(settings))
 

@@ -9,7 +9,7 @@ from segment_anything.modeling import Sam
 
 from segmentation.backends.pytorch.sam_module import build_sam
 from segmentation.backends.select import models_of
-from segmentation.settings import resolve
+from segmentation.settings import resolve_runtime
 from segmentation.weights.checkpoints import ensure_checkpoint
 from segmentation.weights.manifest import Architecture, find_model
 from segmentation.weights.tensors import load_into, load_state_dict
@@ -32,7 +32,7 @@ def build_reference(architecture: Architecture, state: Mapping[str, torch.Tensor
 
 def load_sam(model_type: str) -> Sam:
     """As `conversion.load_sam`."""
-    settings = resolve(os.environ).settings
+    settings = resolve_runtime(os.environ)
     spec = find_model(model_type, models_of(settings))
     checkpoint = ensure_checkpoint(spec, settings.model_dir)
     return build_reference(spec.architecture, load_state_dict(checkpoint), checkpoint)

@@ -16,19 +16,19 @@ from deployments.calls.errors import Overloaded
 from deployments.http.service import ServiceConfig
 from deployments.ingress import Ingress
 from deployments.load_shedder import OPENER, VARIABLE
+from deployments.preflight import check
 from deployments.replicas.caches.blobs import open_blobs
 from deployments.replicas.caches.embedding_store import EmbeddingStore
 from deployments.replicas.image_encoder import MB, ImageEncoder
 from deployments.replicas.mask_grid import MaskGridGenerator
 from deployments.replicas.prompt_decoder import PromptDecoder
+from deployments.settings.server import Settings
 from deployments.sizing import Part, Sizing, cluster_of, size_graph
 from deployments.telemetry.events import EmitEvent
 from deployments.telemetry.logs import log_with_serve
 from deployments.telemetry.ray_metrics import open_ray_metrics
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.select import RuntimePlan, open_decoder, open_encoder
-from segmentation.preflight import check
-from segmentation.settings import Settings
 from segmentation.weights.manifest import PROJECT_ROOT
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from segmentation.settings import Settings
+from deployments.settings.server import Settings
 
 INGRESS_CPUS = 0.1
 FILL = 0.8

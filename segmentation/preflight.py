@@ -1,89 +1,10 @@
-"""What the server would run with these settings, and whether it can: the check before every start. Knows no Ray.
+"""`python -m segmentation.preflight`: checks settings and model files without Ray, before every start.
 
-`python -m segmentation.preflight` prints one line a finding and exits with 2 on an error.
+The command's name is older than the room of its code: the settings of a server are `deployments`' own. This file hands
+over to `deployments.preflight` and imports nothing.
 """
 
-import argparse
-import logging
-import os
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
-import yaml
-
-from segmentation.backends.select import RuntimePlan, is_installed, plan_runtime
-from segmentation.errors import ConfigurationError
-from segmentation.settings import Resolved, Settings, resolve
-from segmentation.warmup import warm_up
-
-
-def check(
-    environ: Mapping[str, str],
-    args: Mapping[str, object] | None = None,
-    *,
-    download: bool = True,
-    device_of: Callable[[Settings], str] | None = None,
-) -> tuple[Resolved, RuntimePlan]:
-    """Resolves settings and model files; downloads a missing checkpoint unless told not to. `device_of` says what the
-    encoder will run on, where the cluster is known.
-
-    Raises:
-        ConfigurationError: the server can't start; one line that says what to do.
-    """
-    resolved = resolve(environ, args)
-    if "://" in resolved.settings.embedding_store and not is_installed("fsspec"):
-        raise ConfigurationError(
-            "SAM_EMBEDDING_STORE is a URL: install the package fsspec, and what it needs for this kind of URL; or name "
-            "a directory"
-        )
-    plan = plan_runtime(
-        resolved.settings, download=download, device=device_of(resolved.settings) if device_of else None
-    )
-    warm_up()  # on a fresh machine once, here, and not in every replica at the same time
-    return resolved, plan
-
-
-def read_config(path: Path) -> tuple[dict[str, str], dict[str, object]]:
-    """(environment variables, args) that a Serve config file gives its first application.
-
-    Raises:
-        ConfigurationError: the file can't be read or has no application.
-    """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        application: dict[str, Any] = document["applications"][0]
-        variables = (application.get("runtime_env") or {}).get("env_vars") or {}
-        return {str(key): str(value) for key, value in variables.items()}, dict(application.get("args") or {})
-    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigurationError(f"can't read the Serve config {path}: {error}") from error
-
-
-def report(resolved: Resolved, plan: RuntimePlan) -> list[str]:
-    """The findings, one line each, the decision last."""
-    lines = [f"setting  {line}" for line in resolved.lines]
-    lines += [f"warning  {line}" for line in resolved.warnings]
-    lines += [f"note     {line}" for line in plan.findings]
-    return [*lines, f"ok       {plan.spec.name} on {plan.backend}, {plan.precision}"]
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m segmentation.preflight", description=__doc__.splitlines()[0])
-    parser.add_argument("--config", type=Path, help="a Serve config file whose args and env_vars count too")
-    parser.add_argument("--no-download", action="store_true", help="report a missing checkpoint instead of fetching it")
-    options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        variables, args = read_config(options.config) if options.config else ({}, {})
-        findings = report(*check({**os.environ, **variables}, args, download=not options.no_download))
-    except ConfigurationError as error:
-        print(f"error    {error.message}")
-        return 2
-    print("\n".join(findings))
-    return 0
-
+import runpy
 
 if __name__ == "__main__":
-    sys.exit(main())
+    runpy.run_module("deployments.preflight", run_name="__main__", alter_sys=True)

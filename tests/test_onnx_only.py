@@ -32,7 +32,7 @@ import numpy as np
 import deployments.app
 from segmentation.automatic.generate import AutomaticParameters, generate
 from segmentation.backends.select import open_decoder, open_encoder
-from segmentation.preflight import check
+from deployments.preflight import check
 from segmentation.predict import segment
 from segmentation.types import Prompt
 

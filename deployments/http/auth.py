@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 from deployments.calls.errors import Unauthorized
-from segmentation.api_keys import ApiKey, digest_of
+from deployments.settings.api_keys import ApiKey, digest_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deployments.calls.errors import InvalidFields, pointer_to
 from deployments.calls.npy import from_base64_npy
+from deployments.settings.server import Settings
 from segmentation.automatic.generate import (
     MAX_POINTS_PER_BATCH,
     PERFORMANCE,
@@ -23,7 +24,6 @@ from segmentation.automatic.generate import (
 from segmentation.errors import InvalidRequest, LimitExceeded
 from segmentation.masks.formats import MaskFormat
 from segmentation.pictures.pixels import DecodeOptions, Scaling
-from segmentation.settings import Settings
 from segmentation.types import Prompt
 
 IMAGE_ID = r"^[A-Za-z0-9_-]{1,64}$"

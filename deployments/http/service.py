@@ -13,10 +13,10 @@ from deployments.http.auth import ApiKeys
 from deployments.pipelines.automatic import GridResources
 from deployments.pipelines.pictures import PictureDecoder
 from deployments.pipelines.prompts import PromptPipeline
+from deployments.settings.server import Settings
 from deployments.sizing import Sizing
 from deployments.telemetry.events import EmitEvent, discard
 from segmentation.backends.select import RuntimePlan
-from segmentation.settings import Settings
 
 RUNS_AT_ONCE = 4
 """Runs of automatic masks that work at once: one busies every grid replica, and each may hold a decoded picture."""

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 from deployments.calls.errors import NotReady
 from deployments.calls.remote import RemoteDeployment
+from deployments.settings.server import Settings
 from segmentation.backends.protocol import RuntimeInfo
 from segmentation.backends.select import RuntimePlan
-from segmentation.settings import Settings
 
 PATIENCE_S = 5.0
 _DISTRIBUTIONS = ("sam-serve", "ray", "numpy", "onnxruntime", "onnxruntime-gpu", "torch")

@@ -11,7 +11,7 @@ from segmentation.backends.precision import FASTEST_FIRST, RUNS_ON, cpu_flags, r
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.quality import Quality, read_record, record_path
 from segmentation.errors import ConfigurationError, ModelFileError
-from segmentation.settings import Settings
+from segmentation.settings import RuntimeSettings
 from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint, sha256_file, verify_checkpoint
 from segmentation.weights.manifest import MANIFEST, ModelSpec, find_model, load_manifest
 
@@ -52,14 +52,14 @@ def is_distributed(distribution: str) -> bool:
     return True
 
 
-def models_of(settings: Settings) -> dict[str, ModelSpec]:
+def models_of(settings: RuntimeSettings) -> dict[str, ModelSpec]:
     """The project's manifest, and the one in `SAM_MODEL_DIR` if there is one."""
     own = settings.model_dir / MANIFEST.name
     return load_manifest(MANIFEST) if own.resolve() == MANIFEST.resolve() else load_manifest(MANIFEST, own)
 
 
 def plan_runtime(
-    settings: Settings,
+    settings: RuntimeSettings,
     *,
     download: bool = True,
     device: str | None = None,
@@ -92,7 +92,9 @@ def plan_runtime(
 class _Chooser:
     """One decision of `plan_runtime`; remembers what each side lacks, to say so when neither can serve."""
 
-    def __init__(self, settings: Settings, spec: ModelSpec, download: bool, installed: Callable[[str], bool]) -> None:
+    def __init__(
+        self, settings: RuntimeSettings, spec: ModelSpec, download: bool, installed: Callable[[str], bool]
+    ) -> None:
         self.settings = settings
         self.spec = spec
         self.download = download

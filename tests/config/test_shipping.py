@@ -11,7 +11,7 @@ from ray.serve.schema import ServeDeploySchema
 from real_server import SHIPPED_VARIABLES
 
 from deployments.load_shedder import OPENER, VARIABLE
-from segmentation.settings import resolve
+from deployments.settings.server import resolve
 from segmentation.weights.manifest import PROJECT_ROOT
 
 CONFIG = PROJECT_ROOT / "config"

@@ -15,8 +15,8 @@ from waiting import until
 from deployments.http.admission.inlined_body import LARGEST_BYTES
 from deployments.http.routes import create_app
 from deployments.load_shedder import LoadShedder
+from deployments.settings.server import Settings
 from deployments.telemetry.events import Event, Refused
-from segmentation.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -114,8 +114,8 @@ async def test_a_refusal_is_the_one_of_the_ingress(sam: Sam) -> None:
     assert refused.status_code == expected.status_code == 503
     assert refused.json() == expected.json()
     told_by_ingress = dict(expected.headers)
-    assert told_by_ingress.pop("sam-places") == "1"
-    assert told_by_ingress.pop("sam-carried-bytes") == str(LARGEST_BYTES)
+    assert told_by_ingress.pop("sam-slots") == "1"
+    assert told_by_ingress.pop("sam-inlined-bytes") == str(LARGEST_BYTES)
     assert dict(refused.headers) == told_by_ingress
 
 
@@ -131,12 +131,12 @@ async def test_an_id_that_could_do_harm_is_not_echoed() -> None:
 async def test_clients_are_not_told_of_places(sam: Sam) -> None:
     app = create_app(LocalGraph(sam).service)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
-        assert (await client.post("/segment")).headers["sam-places"] == str(Settings().max_queue)
-        assert (await client.post("/embeddings/none")).headers["sam-places"] == str(Settings().max_queue)
-        assert "sam-places" not in (await client.get("/health")).headers
+        assert (await client.post("/segment")).headers["sam-slots"] == str(Settings().max_queue)
+        assert (await client.post("/embeddings/none")).headers["sam-slots"] == str(Settings().max_queue)
+        assert "sam-slots" not in (await client.get("/health")).headers
     async with at(LoadShedder(app)) as client:
         for path in ("/segment", "/embeddings/none", "/health"):
-            assert not {"sam-places", "sam-carried-bytes"} & set((await client.post(path)).headers)
+            assert not {"sam-slots", "sam-inlined-bytes"} & set((await client.post(path)).headers)
 
 
 async def test_everybody_comes_in_until_the_ingress_has_told() -> None:

@@ -20,11 +20,11 @@ from real_server import RealServer, serving
 from reference import same_mask
 from segment_anything import SamPredictor
 
+from deployments.settings.server import Settings
 from segmentation.automatic.generate import generate, with_overrides
 from segmentation.automatic.parameters import QUALITY
 from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
 from segmentation.masks.rle import decode
-from segmentation.settings import Settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from deployments.settings.server import Settings
 from deployments.sizing import Cluster, Sizing, cluster_of, size_graph
-from segmentation.settings import Settings
 
 
 def reserved(sizing: Sizing) -> float:

@@ -15,7 +15,7 @@ from local_graph import LocalGraph
 from PIL import Image
 
 from deployments.http.routes import create_app
-from segmentation.api_keys import parse_api_keys
+from deployments.settings.api_keys import parse_api_keys
 from segmentation.masks import rle
 from segmentation.masks.polygon import trace_polygons
 from segmentation.weights.manifest import PROJECT_ROOT

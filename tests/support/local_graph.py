@@ -20,11 +20,11 @@ from deployments.replicas.caches.embedding_store import EmbeddingStore
 from deployments.replicas.image_encoder import ImageEncoder
 from deployments.replicas.mask_grid import MaskGridGenerator
 from deployments.replicas.prompt_decoder import PromptDecoder
+from deployments.settings.server import Settings
 from deployments.sizing import Cluster, size_graph
 from deployments.telemetry.events import EmitEvent, discard
 from segmentation.backends.protocol import EncoderBackend
 from segmentation.backends.select import RuntimePlan
-from segmentation.settings import Settings
 from segmentation.weights.manifest import ModelSpec
 
 SPEC = ModelSpec(name="tiny", architecture=TINY, file="tiny.pth")

@@ -15,7 +15,7 @@ from waiting import until
 from deployments.calls.messages import PictureFile
 from deployments.http.routes import create_app
 from deployments.pipelines.pictures import belongs_to, image_id_of
-from segmentation.api_keys import parse_api_keys
+from deployments.settings.api_keys import parse_api_keys
 
 ALICE, BOB = "alice-0123456789abcdef", "bob---0123456789abcdef"
 KEYS = parse_api_keys(f"alice:{ALICE},bob:{BOB}")

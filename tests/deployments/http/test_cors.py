@@ -8,7 +8,7 @@ from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
 from deployments.http.routes import create_app
-from segmentation.api_keys import parse_api_keys
+from deployments.settings.api_keys import parse_api_keys
 
 KEY = "alice-0123456789abcdef"
 ORIGIN = "https://tool.example"

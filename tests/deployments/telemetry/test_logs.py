@@ -36,7 +36,7 @@ def test_lines_follow_serve_to_new_handlers_and_levels(serve_logger: logging.Log
     late = Lines()
     serve_logger.handlers[:] = [late]
     serve_logger.setLevel(logging.WARNING)
-    for name in ("deployments.calls.remote", "segmentation.preflight"):
+    for name in ("deployments.calls.remote", "segmentation.weights.checkpoints"):
         logging.getLogger(name).info("too quiet")
         logging.getLogger(name).warning("from %s", name)
-    assert late.lines == ["from deployments.calls.remote", "from segmentation.preflight"]
+    assert late.lines == ["from deployments.calls.remote", "from deployments.preflight"]

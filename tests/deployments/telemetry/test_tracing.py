@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 
 from deployments.calls.errors import not_held
 from deployments.http.routes import create_app
+from deployments.settings.server import resolve
 from deployments.telemetry.tracing import Tracer, add_span, carrier, traced
 from segmentation.errors import ConfigurationError, UnknownImage
-from segmentation.settings import resolve
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

@@ -19,7 +19,7 @@ from prometheus_client.samples import Sample
 from real_server import RealServer, serving
 from waiting import wait_until
 
-from segmentation.settings import Settings
+from deployments.settings.server import Settings
 from segmentation.weights.manifest import PROJECT_ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]

@@ -9,12 +9,12 @@ from int8 import needs_int8
 from tiny_pair import MANIFEST, SPEC, convert, save_checkpoint
 
 from conversion.pair import Source, write_pair
+from deployments.preflight import main, read_config
+from deployments.settings.server import Settings, resolve
 from segmentation.backends.onnx.files import pair_paths
 from segmentation.backends.quality import Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
 from segmentation.errors import ConfigurationError
-from segmentation.preflight import main, read_config
-from segmentation.settings import Settings, resolve
 from segmentation.weights.checkpoints import sha256_file
 from segmentation.weights.tensors import load_state_dict
 
@@ -249,7 +249,7 @@ def test_preflight_prints_one_error_line_and_exits_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SAM_MODEL_TYPE", "vit_x")
-    assert main(["--no-download"]) == 2
+    assert main([]) == 2
     out = capsys.readouterr().out
     assert re.fullmatch(r"error    unknown model type 'vit_x'.*\n", out)
 

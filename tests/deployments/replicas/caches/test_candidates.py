@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from deployments.http.routes import create_app
 from deployments.replicas.caches.candidates import LARGEST_SHARE, CandidateCache, grid_key
+from deployments.settings.api_keys import parse_api_keys
 from deployments.telemetry.events import CandidateCacheSize, CandidatesLookedUp, Event
-from segmentation.api_keys import parse_api_keys
 from segmentation.automatic.candidates import Candidates, no_candidates
 from segmentation.automatic.grid import Crop
 from segmentation.automatic.thresholds import Thresholds

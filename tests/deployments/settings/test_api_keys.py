@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from segmentation.api_keys import digest_of, parse_api_keys
+from deployments.settings.api_keys import digest_of, parse_api_keys
 
 KEY = "kQ7-0123456789abcdef"
 

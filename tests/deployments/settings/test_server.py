@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from deployments.settings.server import Settings, resolve
 from segmentation.errors import ConfigurationError
-from segmentation.settings import Settings, documented, resolve
+from segmentation.settings import documented
 from segmentation.weights.manifest import PROJECT_ROOT
 
 
@@ -119,7 +120,7 @@ def test_the_document_lists_every_setting_as_the_code_has_it() -> None:
     text = (PROJECT_ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = [tuple(cell.strip() for cell in line.strip("| \n").split(" | ")) for line in text.splitlines()]
     settings = [row for row in rows if len(row) == 4 and row[0].startswith("`SAM_")]
-    assert settings == documented()
+    assert settings == documented(Settings)
     assert len(settings) == len(Settings.__dataclass_fields__)
 
 
