@@ -2,27 +2,27 @@
 
 import logging
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.http.admission.byte_budget import ByteBudget
 from deployments.http.admission.limiter import Admission
 from deployments.http.auth import ANYBODY, ApiKeys
-from deployments.http.headers import DOCS, is_under, needs_slot, path_of
+from deployments.http.headers import path_of
+from deployments.http.path_policy import PathPolicy, PolicyOf, own_policy
 from deployments.http.problems import INTERNAL, Problem, problem_of
 from deployments.telemetry.events import Admitted, EmitEvent, Refused, discard
-
-OPEN = ("/health", "/openapi.json", DOCS)
-"""Paths, and what is under them, that need no API key: load balancers have none, and people read before they ask."""
 
 logger = logging.getLogger(__name__)
 
 
 class Edge:
-    """ASGI middleware. Puts the `caller` into the request's state, and its `body_share` where a body is read."""
+    """ASGI middleware. Puts the `caller` into the request's state, and its `body_share` where a body is read.
+
+    Args:
+        policy_of: how requests of a path are treated.
+    """
 
     def __init__(
         self,
@@ -31,8 +31,10 @@ class Edge:
         admission: Admission,
         body_budget: ByteBudget,
         emit: EmitEvent = discard,
+        policy_of: PolicyOf = own_policy,
     ) -> None:
         self._app = app
+        self._policy_of = policy_of
         self._api_keys = api_keys
         self._admission = admission
         self._body_budget = body_budget
@@ -44,6 +46,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id: str = scope["state"]["request_id"]
+        policy = self._policy_of(path_of(scope))
         started = False
 
         async def send_noting(message: Message) -> None:
@@ -52,23 +55,24 @@ class Edge:
             await send(message)
 
         try:
-            await self._admit(scope, receive, send_noting)
+            await self._admit(policy, scope, receive, send_noting)
         except ClientDisconnect:
             logger.info("the client of request %s left", request_id)
         except Exception as error:
             if started:
                 raise
             problem = problem_for(error, request_id)
-            self._emit(Refused(problem.code))
-            answer = Response(problem.body(request_id), problem.status, problem.headers())
-            await answer(scope, receive, send)
+            self._emit(Refused(problem.code, policy.protocol))
+            await policy.answer(problem, request_id)(scope, receive, send)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = path_of(scope)
-        is_open = any(is_under(path, open_path) for open_path in OPEN)
-        caller = ANYBODY if is_open else self._api_keys.caller(Headers(scope=scope))
+    async def _admit(self, policy: PathPolicy, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = ANYBODY
+        if policy.needs_key:
+            key = policy.key_of(scope)
+            if key is not None or not policy.body_may_hold_key:
+                caller = self._api_keys.caller(key)
         scope["state"]["caller"] = caller
-        if needs_slot(path):
+        if policy.needs_slot:
             try:
                 with self._admission.place(caller), self._body_budget.share() as share:
                     self._report_slots()

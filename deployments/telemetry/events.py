@@ -93,18 +93,23 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A request got its answer: milliseconds by stage as in `timing_ms`, and how many masks."""
+    """A request got its answer: milliseconds by stage as in `timing_ms`, and how many masks.
+
+    protocol: the tool's protocol that it came in by; empty for the server's own API.
+    """
 
     route: str
     timing_ms: Mapping[str, float]
     masks: int
+    protocol: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request got a problem document, alone or at the end of a stream."""
+    """A request got an error, alone or at the end of a stream; `protocol` as in `Answered`."""
 
     code: str
+    protocol: str = ""
 
 
 Event: TypeAlias = (

@@ -25,6 +25,9 @@ from deployments.telemetry.metrics import METRICS, RUNTIME_TAGS, Metric
 
 logger = logging.getLogger(__name__)
 
+OWN_PROTOCOL = "sam-serve"
+"""The `protocol` of the server's own API: a tag without a value would be no tag to Prometheus."""
+
 FLUSH_S = 0.5
 """Often enough for Ray, which reports every 10 s and forgets a gauge that was not set for two of its reports."""
 
@@ -78,12 +81,13 @@ class RayMetrics:
                 self._set("sam_admitted_requests", event.taken)
                 self._set("sam_admitted_requests_max", event.slots)
             case Answered():
+                tags = {"route": event.route, "protocol": event.protocol or OWN_PROTOCOL}
                 for stage, milliseconds in event.timing_ms.items():
                     if milliseconds > 0:
-                        self._observe("sam_stage_seconds", milliseconds / 1000, {"route": event.route, "stage": stage})
-                self._count("sam_masks", event.masks, {"route": event.route})
+                        self._observe("sam_stage_seconds", milliseconds / 1000, {**tags, "stage": stage})
+                self._count("sam_masks", event.masks, tags)
             case Refused():
-                self._count("sam_problems", 1, {"code": event.code})
+                self._count("sam_problems", 1, {"code": event.code, "protocol": event.protocol or OWN_PROTOCOL})
             case Running():
                 runtime = event.runtime
                 # A tag without a value would be no tag to Prometheus.

@@ -81,12 +81,17 @@ class Board:
         (GridGated(30, 0), "sam_grid_candidates_passed", []),
         (GridGated(30, 4), "sam_grid_candidates", [(30, {})]),
         (Admitted(7, 64), "sam_admitted_requests", [(7, {})]),
-        (Refused("timeout"), "sam_problems", [(1, {"code": "timeout"})]),
-        (Answered("/segment", {"total": 20.0}, 3), "sam_masks", [(3, {"route": "/segment"})]),
+        (Refused("timeout"), "sam_problems", [(1, {"code": "timeout", "protocol": "sam-serve"})]),
+        (Refused("timeout", "osam"), "sam_problems", [(1, {"code": "timeout", "protocol": "osam"})]),
+        (
+            Answered("/segment", {"total": 20.0}, 3),
+            "sam_masks",
+            [(3, {"route": "/segment", "protocol": "sam-serve"})],
+        ),
         (
             Answered("/segment", {"encode": 0.0, "total": 20.0}, 3),
             "sam_stage_seconds",
-            [(0.02, {"route": "/segment", "stage": "total"})],
+            [(0.02, {"route": "/segment", "protocol": "sam-serve", "stage": "total"})],
         ),
         (
             Running(RUNTIME),
@@ -109,7 +114,7 @@ def test_gauges_are_set_at_every_flush_to_what_they_are_and_nothing_else_is() ->
     board.emit.flush()
     assert [value for value, _ in board.told("sam_admitted_requests")] == [2, 2]
     assert board.told("sam_server_info")[0] == board.told("sam_server_info")[1]
-    assert board.told("sam_problems") == [(1, {"code": "internal"})]
+    assert board.told("sam_problems") == [(1, {"code": "internal", "protocol": "sam-serve"})]
 
 
 def test_counts_of_many_events_are_added_up_and_times_are_told_one_by_one() -> None:
@@ -141,7 +146,7 @@ def test_a_flush_beside_another_counts_nothing_twice() -> None:
     emit(Refused("timeout"))
     emit.flush()
     others[0].join()
-    assert problems.told == [(1, {"code": "timeout"})]
+    assert problems.told == [(1, {"code": "timeout", "protocol": "sam-serve"})]
 
 
 def test_requests_are_told_of_by_route_and_by_code(png: bytes) -> None:
