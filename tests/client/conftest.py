@@ -7,7 +7,7 @@ from http_server import listening
 from local_graph import LocalGraph
 
 from deployments.http.routes import create_app
-from segmentation.api_keys import parse_api_keys
+from deployments.settings.api_keys import parse_api_keys
 
 KEY = "a-key-of-enough-characters"
 
