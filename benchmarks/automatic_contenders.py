@@ -152,8 +152,10 @@ class Ours:
         with stages("total"):
             with stages("batch"):
                 image = decoder.prepare(self._embedding)
-                candidates = decode_points(decoder, image, self._crop, self._size, self._crop.points, self._parameters)
-            records = merge([merge_crop([candidates], self._crop, self._parameters)], self._size, self._parameters)
+                candidates = decode_points(
+                    decoder, image, self._crop.box, self._size, self._crop.points, self._parameters.decoding
+                )
+            records = merge([merge_crop([candidates], self._parameters)], self._size, self._parameters)
         stages.wall["decode"] = decoder.seconds
         return Outcome(_split(stages), candidates, [_keyed(record) for record in records])
 

@@ -28,7 +28,9 @@ def _run_shard(size: Size, shard: slice, parameters: AutomaticParameters) -> int
     assert _worker is not None
     decoder, embedding = _worker
     (crop,) = plan_crops(size, parameters)
-    return len(decode_points(decoder, decoder.prepare(embedding), crop, size, crop.points[shard], parameters))
+    return len(
+        decode_points(decoder, decoder.prepare(embedding), crop.box, size, crop.points[shard], parameters.decoding)
+    )
 
 
 def two_workers(bench: Bench, rounds: int) -> dict[str, float]:

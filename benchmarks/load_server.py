@@ -18,7 +18,6 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.load_client import Client, client
-from segmentation.weights.manifest import find_model, load_manifest
 from tests.support.real_server import RealServer, serving
 
 MODEL = "demo"
@@ -66,13 +65,12 @@ async def target(variables: Mapping[str, str] = {}, *, noop: bool = False) -> As
 
     def change(document: dict[str, Any]) -> None:
         if noop:
-            shape = find_model(MODEL, load_manifest()).architecture.embedding_shape
             document["applications"].append(
                 {
                     "name": "noop",
                     "route_prefix": NOOP,
                     "import_path": "benchmarks.load_noop:build",
-                    "args": {"embedding_shape": list(shape), "answer_bytes": ANSWER_BYTES},
+                    "args": {"answer_bytes": ANSWER_BYTES},
                 }
             )
 

@@ -89,7 +89,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         open_ray_metrics=emit,
         open_store=_opener_of_store(settings, config.model_identity, plan.spec.architecture.embedding_shape),
     )
-    decoder = _deployment(PromptDecoder, sizing.decoder, 2 * pressure).bind(
+    decoder = _deployment(PromptDecoder, sizing.decoder, 2 * pressure, request_router_config=CONSISTENT_HASH).bind(
         partial(_open, open_decoder, plan, sizing.decoder),
         device=sizing.decoder.device,
         max_batch=settings.decoder_batch,

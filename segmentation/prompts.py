@@ -36,6 +36,17 @@ def validate_prompt(prompt: Prompt, size: Size, low_res_side: int, pointer: str)
     return replace(prompt, box=_clip_box(prompt.box, size, f"{pointer}/box"))
 
 
+def validate_prompts(prompts: Sequence[Prompt], size: Size, low_res_side: int) -> tuple[Prompt, ...]:
+    """The prompts of a request with their boxes clipped to the picture; arguments as `validate_prompt`.
+
+    Raises:
+        InvalidRequest: names the first offending field, under `/prompts/<index>`.
+    """
+    return tuple(
+        validate_prompt(prompt, size, low_res_side, f"/prompts/{index}") for index, prompt in enumerate(prompts)
+    )
+
+
 def tokenize(prompts: Sequence[Prompt], size: Size, architecture: Architecture) -> list[tuple[list[int], PromptTokens]]:
     """Batches of prompts with the same token structure, each with its prompts' positions in `prompts`.
 

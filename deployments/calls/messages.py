@@ -11,11 +11,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.automatic.generate import AutomaticParameters, Candidates, Crop
+from segmentation.automatic.generate import Candidates, DecodingParameters
 from segmentation.errors import SegmentationError
 from segmentation.masks.formats import MaskFormat
 from segmentation.pictures.pixels import DecodeOptions
-from segmentation.types import Prompt, Size
+from segmentation.types import CropBox, Prompt, Size
 
 Json: TypeAlias = Mapping[str, object]
 """One JSON object, ready to be written."""
@@ -36,11 +36,27 @@ class InputPicture:
     pixels: uint8 [h, w, 3], RGB, its long side resized to the model's input side.
     size: (height, width) of the upright picture before that.
     file: to be kept beside the embedding; None for a crop.
+    is_urgent: somebody waits for this picture alone; encoded before the crops of automatic masks.
     """
 
     pixels: NDArray[np.uint8]
     size: Size
     file: PictureFile | None = None
+    is_urgent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """A picture whose embedding the encoder keeps.
+
+    size: (height, width) of the upright picture.
+    encode_s: seconds the encoder took; 0 when the embedding was in the cache.
+    waited_s: seconds the picture waited for the encoder.
+    """
+
+    size: Size
+    encode_s: float = 0.0
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +66,7 @@ class EncodedImage:
     key: the image's id, or a crop's key.
     embedding: float32 [C, h, w].
     size: (height, width) of the upright picture (of the crop, for a crop).
-    encode_s: seconds the encoder took; 0 when the embedding was held.
-    waited_s: seconds the picture waited for the encoder.
+    encode_s, waited_s: as in `ImageRecord`.
     """
 
     key: str
@@ -66,12 +81,21 @@ Encoded: TypeAlias = EncodedImage | SegmentationError
 
 @dataclass(frozen=True, slots=True)
 class PromptJob:
-    """The prompts of one request, and how it wants the answer."""
+    """The prompts of one request, and how it wants the answer.
+
+    validated_for: the (height, width) that the prompts were validated against; None if they were not yet.
+    """
 
     prompts: tuple[Prompt, ...]
     multimask: bool = True
     return_logits: bool = False
     mask_format: MaskFormat = "rle"
+    validated_for: Size | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotPrepared:
+    """A decoder replica's answer about a picture that it doesn't keep prepared: it needs the embedding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +133,15 @@ class PromptAnswer:
 class GridShard:
     """A part of one crop's point grid.
 
-    points: float64 [N, 2], (x, y) in the original frame; a slice of the crop's.
+    crop_box: (x0, y0, x1, y1) in the original frame, x1 and y1 exclusive.
     size: (height, width) of the whole picture.
+    points: float64 [N, 2], (x, y) in the original frame.
     """
 
-    crop: Crop
+    crop_box: CropBox
     size: Size
     points: NDArray[np.float64]
-    parameters: AutomaticParameters
+    parameters: DecodingParameters
 
 
 @dataclass(frozen=True, slots=True)

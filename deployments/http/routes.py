@@ -156,14 +156,16 @@ class Routes:
         run = GridRun(self._service.grid_resources, source, parameters, fields.mask_format)
         steps = deadline.until(run.events())
         first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
-        head = {"image_id": source.image_id, "size": list(first.size) if isinstance(first, Started) else []}
+        assert isinstance(first, Started)
+        head = {"image_id": source.image_id, "size": list(first.size)}
 
         def tail(finished: Finished) -> Tail:
             timing = self._timed("/segment/auto", finished.stage_times, finished.decode_s, started, len(finished.masks))
             return {"parameters": asdict(parameters), "timing_ms": timing}
 
         if fields.stream:
-            return EventStream(event_lines(head, steps, tail, request.state.request_id, self._service.emit))
+            start = {**head, "place": first.place}
+            return EventStream(event_lines(start, steps, tail, request.state.request_id, self._service.emit))
         async with aclosing(steps):
             async for step in steps:
                 if isinstance(step, Finished):
@@ -176,13 +178,13 @@ class Routes:
         started = time.perf_counter()
         async with Deadline(self._settings.prompt_timeout_s).guard():
             source = await self._reader.picture(request)
-            encoded, decode_s = await self._service.prompts.prepare(source)
-            stage_times = StageTimes(encode_s=encoded.encode_s, queue_s=encoded.waited_s)
+            record, decode_s = await self._service.prompts.embed(source)
+            stage_times = StageTimes(encode_s=record.encode_s, queue_s=record.waited_s)
             architecture = self._service.config.plan.spec.architecture
             return await json_response(
                 {
                     "image_id": source.image_id,
-                    "size": list(encoded.size),
+                    "size": list(record.size),
                     "model_type": self._service.config.plan.spec.name,
                     "shape": [1, *architecture.embedding_shape],
                 },

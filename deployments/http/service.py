@@ -1,6 +1,5 @@
 """What the routes work with: the pipelines over the other deployments, and the limits. Wired here once per replica."""
 
-import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,15 +10,13 @@ from deployments.http.admission.byte_budget import ByteBudget
 from deployments.http.admission.limiter import Admission
 from deployments.http.auth import ApiKeys
 from deployments.pipelines.automatic import GridResources
+from deployments.pipelines.known_pictures import KnownPictures
 from deployments.pipelines.pictures import PictureDecoder
 from deployments.pipelines.prompts import PromptPipeline
 from deployments.settings.server import Settings
 from deployments.sizing import Sizing
 from deployments.telemetry.events import EmitEvent, discard
 from segmentation.backends.select import RuntimePlan
-
-RUNS_AT_ONCE = 4
-"""Runs of automatic masks that work at once: one busies every grid replica, and each may hold a decoded picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,8 @@ class Service:
             side=architecture.image_size,
             max_megapixels=config.settings.max_megapixels,
         )
-        self.prompts = PromptPipeline(encoder, decoder, picture_decoder, self.low_res_side)
+        known = KnownPictures()
+        self.prompts = PromptPipeline(encoder, decoder, picture_decoder, self.low_res_side, known)
         self.grid_resources = GridResources(
             encoder=encoder,
             grid=grid,
@@ -71,5 +69,5 @@ class Service:
             encoder_replicas=ReplicaCount(encoder, config.sizing.encoder.replicas),
             grid_replicas=ReplicaCount(grid, config.sizing.grid.replicas),
             keeps_candidates=config.settings.candidate_cache_mb > 0,
-            runs=asyncio.Semaphore(RUNS_AT_ONCE),
+            known=known,
         )

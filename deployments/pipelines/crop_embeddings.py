@@ -1,89 +1,97 @@
-"""One picture of a run of automatic masks, and the embeddings of its crops, each started only once. Knows no HTTP."""
+"""The picture of a run of automatic masks, and the embeddings of its crops, each started only once. Knows no HTTP."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.calls.messages import EncodedImage, PictureFile
+from deployments.calls.messages import ImageRecord, PictureFile
 from deployments.calls.remote import Call, RemoteDeployment, result, retry_on_replica_loss
+from deployments.pipelines.known_pictures import KnownPictures
 from deployments.pipelines.pictures import ImageSource, PictureDecoder, crop_key, size_of
 from segmentation.automatic.grid import Crop
 from segmentation.errors import UnknownImage
 from segmentation.types import Size
 
 
-class OpenPicture:
-    """The picture of one run. It is read only when something of it is not held by the encoder.
+class RunPicture:
+    """The picture of one run. Its file is decoded only when the encoder needs pixels.
 
-    decode_s: seconds spent on reading it so far.
+    decode_s: seconds spent on decoding so far.
     """
 
-    def __init__(self, source: ImageSource, encoder: RemoteDeployment, picture_decoder: PictureDecoder) -> None:
-        self._source = source
+    def __init__(
+        self, source: ImageSource, encoder: RemoteDeployment, picture_decoder: PictureDecoder, known: KnownPictures
+    ) -> None:
+        self._image_id = source.image_id
         self._encoder = encoder
         self._picture_decoder = picture_decoder
+        self._known = known
         self._file = source.file
         self._pixels: NDArray[np.uint8] | None = None
-        self._reading = asyncio.Lock()
+        self._decoding = asyncio.Lock()
+        self._is_encoded = False
+        self._searched = False
         self.decode_s = 0.0
 
     async def size(self) -> Size:
         """(height, width).
 
         Raises:
-            UnknownImage: the picture came by an id that is not held.
+            UnknownImage: the picture came by an id without an embedding.
         """
-        try:
-            return (await self._find(self._source.image_id)).size
-        except UnknownImage:
-            if self._file is None:
-                raise
-        return size_of(await self._read())
+        if self._file is None or self._image_id in self._known:
+            try:
+                record = await retry_on_replica_loss(self._look_up)
+            except UnknownImage:
+                self._known.discard(self._image_id)
+                if self._file is None:
+                    raise
+                self._searched = True
+            else:
+                self._is_encoded = True
+                return record.size
+        return size_of(await self._decoded())
+
+    def release(self) -> None:
+        """Lets go of the decoded pixels: a run that waits holds none."""
+        self._pixels = None
 
     async def embed(self, crop: Crop, size: Size, *, surely_gone: bool) -> Call[Any]:
-        """Starts a call for the crop's embedding: a held one, or else a new one.
+        """Starts the call for the crop's embedding: the encoder looks it up, or encodes the pixels that come with it.
 
         Args:
             size: of the whole picture.
-            surely_gone: a held one was tried, and was lost.
+            surely_gone: an earlier call was lost, or the embedding was evicted since.
         """
         whole = crop.size == size
-        key = self._source.image_id if whole else crop_key(self._source.image_id, crop.box)
-        if not surely_gone and await self._holds(key):
-            return self._encoder.call("fetch", key, key=key)
-        pixels = await self._read()
+        key = self._image_id if whole else crop_key(self._image_id, crop.box)
+        if whole and self._is_encoded and not surely_gone:
+            return self._encoder.call("embed", key, key=key)
+        pixels = await self._decoded()
         picture = await self._picture_decoder.crop(pixels, crop.box, self._file if whole else None)
-        return self._encoder.call("encode", key, picture, key=key)
+        if whole:
+            self._known.add(key)
+        searched = whole and self._searched
+        return self._encoder.call("embed", key, replace(picture, is_urgent=False), searched, key=key)
 
-    async def _holds(self, key: str) -> bool:
-        if self._pixels is not None and key == self._source.image_id:
-            return False  # it was read because it is not held
-        try:
-            await self._find(key)
-        except UnknownImage:
-            return False
-        return True
+    async def _look_up(self) -> ImageRecord:
+        return await result(self._encoder.call("record", self._image_id, key=self._image_id))
 
-    async def _find(self, key: str) -> EncodedImage:
-        async def find() -> EncodedImage:
-            return await result(self._encoder.call("find", key, key=key))
-
-        return await retry_on_replica_loss(find)
-
-    async def _read(self) -> NDArray[np.uint8]:
-        async with self._reading:
+    async def _decoded(self) -> NDArray[np.uint8]:
+        async with self._decoding:
             if self._pixels is None:
                 if self._file is None:
-                    self._file = await retry_on_replica_loss(self._held_file)
-                self._pixels, self.decode_s = await self._picture_decoder.develop(self._file)
+                    self._file = await retry_on_replica_loss(self._cached_file)
+                self._pixels, seconds = await self._picture_decoder.develop(self._file)
+                self.decode_s += seconds
             return self._pixels
 
-    async def _held_file(self) -> PictureFile:
-        image_id = self._source.image_id
-        file: PictureFile = await result(self._encoder.call("file", image_id, key=image_id))
+    async def _cached_file(self) -> PictureFile:
+        file: PictureFile = await result(self._encoder.call("file", self._image_id, key=self._image_id))
         return file
 
 

@@ -5,7 +5,10 @@ the queue that grew meanwhile. `serve.batch` waits on a timer instead, and keeps
 executes.
 
 What waits for several batches is dealt out evenly: of 40 jobs, no more than 24 at once, 20 run and then 20, not 24 and
-16. That is no more batches, and whoever came later doesn't wait for one more than his neighbours to fill up another.
+16. That is no more batches, and no job waits for a batch more than its neighbours do.
+
+Urgent jobs run before all others and never share a batch with these. Other jobs count as urgent once they have waited
+`AGED_S`.
 """
 
 import asyncio
@@ -26,6 +29,9 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
+AGED_S = 5.0
+"""Seconds after which a job that is not urgent is run like one that is: it never starves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batched(Generic[Result]):
@@ -45,14 +51,20 @@ class _Waiting(Generic[Job, Result]):
     job: Job
     weight: int
     future: "asyncio.Future[Batched[Result]]"
+    is_urgent: bool
     since: float = field(default_factory=time.perf_counter)
+
+
+class BatcherFailed(Exception):
+    """A job can't be run because the batcher that it waited in has failed."""
 
 
 class Batcher(Generic[Job, Result]):
     """Runs jobs of many callers in batches on an executor, one batch at a time.
 
     A batch that raises is run again one job at a time, so that a poisonous job fails alone. A caller that is cancelled
-    takes its job out of the queue; a batch that already runs is not interrupted. Belongs to one event loop.
+    takes its job out of the queue; a batch that already runs is not interrupted. Whatever ends the batcher's own task
+    is raised for every caller that waits. Belongs to one event loop.
 
     Args:
         run: called in the executor with 1 to `max_weight` weight of jobs; returns one result a job, in order.
@@ -83,9 +95,15 @@ class Batcher(Generic[Job, Result]):
         """Jobs that wait, without those that run."""
         return sum(not waiting.future.done() for waiting in self._queue)
 
-    async def submit(self, job: Job) -> Batched[Result]:
-        """The job's result, once a batch with it has run. Raises what `run` raised for this job alone."""
-        waiting: _Waiting[Job, Result] = _Waiting(job, self._weigh(job), asyncio.get_running_loop().create_future())
+    async def submit(self, job: Job, *, is_urgent: bool = True) -> Batched[Result]:
+        """The job's result, once a batch with it has run.
+
+        Raises:
+            Exception: what `run` raised for this job alone.
+            BatcherFailed: the batcher's task ended by anything else.
+        """
+        future: asyncio.Future[Batched[Result]] = asyncio.get_running_loop().create_future()
+        waiting: _Waiting[Job, Result] = _Waiting(job, self._weigh(job), future, is_urgent)
         self._queue.append(waiting)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
@@ -96,20 +114,33 @@ class Batcher(Generic[Job, Result]):
         return batched
 
     async def _work(self) -> None:
-        while batch := self._next_batch():
-            await self._run_batch(batch)
+        batch: list[_Waiting[Job, Result]] = []
+        try:
+            while batch := self._next_batch():
+                await self._run_batch(batch)
+        except BaseException as error:
+            for waiting in (*batch, *self._queue):
+                _fail(waiting, BatcherFailed(f"the batcher failed: {type(error).__name__}"))
+            self._queue.clear()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            logger.exception("a batcher failed outside of its batches")
 
     def _next_batch(self) -> list[_Waiting[Job, Result]]:
-        self._queue = deque(waiting for waiting in self._queue if not waiting.future.done())
-        left = sum(waiting.weight for waiting in self._queue)
+        now = time.perf_counter()
+        waiting = [one for one in self._queue if not one.future.done()]
+        urgent = [one for one in waiting if one.is_urgent or now - one.since >= AGED_S]
+        left = sum(one.weight for one in urgent or waiting)
         share = left / max(1, math.ceil(left / self.max_weight))
         batch: list[_Waiting[Job, Result]] = []
         weight = 0
-        while self._queue and (not batch or weight < share):
-            if batch and weight + self._queue[0].weight > self.max_weight:
+        for one in urgent or waiting:
+            if batch and (weight >= share or weight + one.weight > self.max_weight):
                 break
-            batch.append(self._queue.popleft())
-            weight += batch[-1].weight
+            batch.append(one)
+            weight += one.weight
+        chosen = {id(one) for one in batch}
+        self._queue = deque(one for one in waiting if id(one) not in chosen)
         return batch
 
     async def _run_batch(self, batch: list[_Waiting[Job, Result]]) -> None:

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.calls.errors import not_held
-from deployments.calls.messages import Encoded, EncodedImage, InputPicture, PictureFile
+from deployments.calls.messages import Encoded, EncodedImage, ImageRecord, InputPicture, PictureFile
 from deployments.replicas.batching import Batcher
 from deployments.replicas.caches.byte_lru import ByteLru
 from deployments.replicas.caches.cached_image import CachedImage
@@ -104,31 +103,30 @@ class ImageEncoder:
         """What really runs here."""
         return self._backend.runtime
 
-    async def encode(self, key: str, picture: InputPicture) -> EncodedImage:
-        """The picture's embedding: held, under way for another caller, or encoded now."""
-        held = await self._find(key)
-        self._emit(EmbeddingLookedUp(held=held is not None))
-        if held:
-            return EncodedImage(key, held.embedding, held.size)
+    async def embed(self, key: str, picture: InputPicture | None = None, searched: bool = False) -> Encoded:
+        """The embedding under the key: from the cache or the store, under way for another caller, or encoded now.
+
+        Args:
+            picture: what to encode if there is no embedding yet; without it, that is `UnknownImage` as a value.
+            searched: an earlier call has looked for this key in vain: the store is not asked again.
+        """
+        cached = await self._find(key, in_store=not searched)
+        if cached is not None:
+            self._emit(EmbeddingLookedUp(held=True))
+            return EncodedImage(key, cached.embedding, cached.size)
+        if picture is None:
+            return not_held()  # not counted as a miss: the picture follows, unless the client has nothing but the id
+        self._emit(EmbeddingLookedUp(held=False))
         return await self._flights.run(key, lambda: self._encode(key, picture))
 
-    async def fetch(self, key: str) -> Encoded:
-        """The embedding held under the key, or `UnknownImage` as a value."""
-        held = await self._find(key)
-        if held is None:
-            return not_held()  # not counted as a miss: `encode` follows, unless the client has nothing but the id
-        self._emit(EmbeddingLookedUp(held=True))
-        return EncodedImage(key, held.embedding, held.size)
-
-    async def find(self, key: str) -> Encoded:
-        """`fetch` without handing the embedding over: an empty one comes back."""
-        held = await self._find(key)
-        return EncodedImage(key, held.embedding[:0], held.size) if held else not_held()
-
-    async def prepare(self, key: str, picture: InputPicture) -> EncodedImage:
-        """`encode` without handing the embedding over: an empty one comes back."""
-        encoded = await self.encode(key, picture)
-        return replace(encoded, embedding=encoded.embedding[:0])
+    async def record(
+        self, key: str, picture: InputPicture | None = None, searched: bool = False
+    ) -> ImageRecord | SegmentationError:
+        """`embed` without handing the embedding over."""
+        encoded = await self.embed(key, picture, searched)
+        if isinstance(encoded, SegmentationError):
+            return encoded
+        return ImageRecord(encoded.size, encoded.encode_s, encoded.waited_s)
 
     async def file(self, key: str) -> PictureFile | SegmentationError:
         """The picture held under the key as it came, or `UnknownImage` as a value."""
@@ -143,15 +141,16 @@ class ImageEncoder:
         return found
 
     async def keep_candidates(
-        self, image_id: str, grid: str, thresholds: Thresholds, shards: Sequence[Candidates]
+        self, image_id: str, grids: Sequence[str], thresholds: Thresholds, shards: Sequence[Sequence[Candidates]]
     ) -> None:
-        """Holds the candidates of a whole grid, by `decode_points` of its shards in order."""
-        self._candidates.put(image_id, grid, thresholds, shards)
+        """Keeps the candidates of whole grids, for each by `decode_points` of its shards in order."""
+        for grid, parts in zip(grids, shards, strict=True):
+            self._candidates.put(image_id, grid, thresholds, parts)
         self._report_candidates()
 
-    async def _find(self, key: str) -> CachedImage | None:
+    async def _find(self, key: str, *, in_store: bool = True) -> CachedImage | None:
         held = self._cache.get(key)
-        if held is None and self._store is not None:
+        if held is None and in_store and self._store is not None:
             store = self._store
             held = await self._loads.run(key, lambda: self._load(store, key))
         return held
@@ -163,7 +162,7 @@ class ImageEncoder:
         return image
 
     async def _encode(self, key: str, picture: InputPicture) -> EncodedImage:
-        batched = await self._batcher.submit(picture.pixels)
+        batched = await self._batcher.submit(picture.pixels, is_urgent=picture.is_urgent)
         embedding, encode_s = batched.result
         image = CachedImage(embedding, picture.size, picture.file)
         self._hold(key, image)

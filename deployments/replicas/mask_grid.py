@@ -1,6 +1,6 @@
 """The `MaskGridGenerator` deployment: shards of a point grid to candidate masks, and their merging.
 
-Stateless; knows no Ray.
+Keeps only what can be made again; knows no Ray.
 """
 
 import asyncio
@@ -10,23 +10,27 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from deployments.calls.messages import Encoded, EncodedImage, GridAnswer, GridShard, Json, ShardAnswer, StageTimes
+from deployments.calls.messages import Encoded, EncodedImage, GridAnswer, GridShard, ShardAnswer, StageTimes
 from deployments.replicas.batching import Batcher
+from deployments.replicas.caches.prepared_images import PreparedImages
 from deployments.replicas.decoder_trial import try_decoder
 from deployments.replicas.image_encoder import refuse_other_device
-from deployments.replicas.mask_json import automatic_mask
+from deployments.replicas.mask_json import automatic_mask, write_masks
 from deployments.replicas.runtime_watch import RuntimeWatch
 from deployments.telemetry.events import EmitEvent, GridGated, Running, open_discard
 from deployments.telemetry.tracing import traced
-from segmentation.automatic.generate import AutomaticParameters, Candidates, Crop, decode_points, merge, merge_crop
-from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
+from segmentation.automatic.generate import AutomaticParameters, Candidates, decode_points, merge, merge_crop
+from segmentation.backends.protocol import DecoderBackend, PreparedImage, RuntimeInfo
 from segmentation.errors import SegmentationError
 from segmentation.masks.formats import MaskFormat
 from segmentation.timed_decoder import TimedDecoder
-from segmentation.types import Size
+from segmentation.types import MaskRecord, Size
 from segmentation.warmup import warm_up
 
 _Job = tuple[EncodedImage, GridShard]
+
+PREPARED_BYTES = 64_000_000
+"""Of the crops kept prepared: the shards of a crop follow each other, with those of some other crops between them."""
 
 
 @traced
@@ -63,6 +67,7 @@ class MaskGridGenerator:
         warm_up()
         self._backend = decoding.submit(open_backend).result()
         refuse_other_device(self._backend.runtime, device)
+        self._images = PreparedImages(self._backend.prepare, PREPARED_BYTES)
         self._emit = open_ray_metrics()
         self._emit(Running(self._backend.runtime))
         self._watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
@@ -89,29 +94,21 @@ class MaskGridGenerator:
         batched = await self._batcher.submit((encoded, shard))
         return replace(batched.result, stage_times=batched.result.stage_times + StageTimes(queue_s=batched.waited_s))
 
-    async def merge_crop(
-        self, shards: Sequence[Candidates], crop: Crop, parameters: AutomaticParameters
-    ) -> tuple[Candidates, StageTimes]:
-        """The candidates of a whole crop from those of its shards, duplicates within the crop removed."""
-        started = time.perf_counter()
-        loop = asyncio.get_running_loop()
-        candidates = await loop.run_in_executor(self._merging, merge_crop, shards, crop, parameters)
-        return candidates, StageTimes(postprocess_s=time.perf_counter() - started)
-
     async def merge(
         self,
-        crops: Sequence[Candidates],
+        crops: Sequence[Sequence[Candidates]],
         size: Size,
         parameters: AutomaticParameters,
         mask_format: MaskFormat,
     ) -> GridAnswer:
-        """The masks of the whole picture from the candidates of its crops."""
+        """The masks of the whole picture from the candidates of its crops, each by its shards in order."""
         started = time.perf_counter()
 
-        def work() -> tuple[Json, ...]:
-            return tuple(automatic_mask(record, mask_format) for record in merge(crops, size, parameters))
+        def work() -> list[MaskRecord]:
+            return merge([merge_crop(shards, parameters) for shards in crops], size, parameters)
 
-        masks = await asyncio.get_running_loop().run_in_executor(self._merging, work)
+        records = await asyncio.get_running_loop().run_in_executor(self._merging, work)
+        masks = await write_masks(records, automatic_mask, mask_format, self._merging)
         return GridAnswer(masks, StageTimes(postprocess_s=time.perf_counter() - started))
 
     def _run(self, jobs: Sequence[_Job]) -> list[ShardAnswer]:
@@ -124,15 +121,19 @@ class MaskGridGenerator:
     def _run_shard(self, encoded: EncodedImage, shard: GridShard) -> ShardAnswer:
         decoder = TimedDecoder(self._backend)
         started = time.perf_counter()
-        image = decoder.prepare(encoded.embedding)
-        candidates = decode_points(decoder, image, shard.crop, shard.size, shard.points, shard.parameters)
-        postprocess_s = time.perf_counter() - started - decoder.seconds
+        image = self._prepared(encoded)
+        prepared = time.perf_counter()
+        candidates = decode_points(decoder, image, shard.crop_box, shard.size, shard.points, shard.parameters)
+        postprocess_s = time.perf_counter() - prepared - decoder.seconds
         self._emit(GridGated(decoder.candidates, decoder.passed))
         return ShardAnswer(
             candidates,
-            StageTimes(prompt_s=decoder.seconds, postprocess_s=postprocess_s),
+            StageTimes(prompt_s=prepared - started + decoder.seconds, postprocess_s=postprocess_s),
             StageTimes(encode_s=encoded.encode_s, queue_s=encoded.waited_s),
         )
+
+    def _prepared(self, encoded: EncodedImage) -> PreparedImage:
+        return self._images.prepare(encoded.key, encoded.embedding, encoded.size).image
 
 
 def _give_way() -> None:

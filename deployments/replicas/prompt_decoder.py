@@ -1,20 +1,29 @@
 """The `PromptDecoder` deployment: prompts of different requests, batched, to finished masks.
 
-Holds nothing that matters; knows no Ray.
+Keeps only what can be made again; knows no Ray.
 """
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass
 
-from deployments.calls.messages import Encoded, EncodedImage, PromptAnswer, PromptJob, StageTimes
+from deployments.calls.messages import (
+    Encoded,
+    EncodedImage,
+    Json,
+    NotPrepared,
+    PromptAnswer,
+    PromptJob,
+    StageTimes,
+)
 from deployments.replicas.batching import Batcher
-from deployments.replicas.caches.prepared_images import PreparedImages
+from deployments.replicas.caches.prepared_images import PreparedImages, PreparedPicture
 from deployments.replicas.decoder_trial import try_decoder
 from deployments.replicas.image_encoder import MB, refuse_other_device
-from deployments.replicas.mask_json import prompt_mask
+from deployments.replicas.mask_json import prompt_mask, write_masks
+from deployments.replicas.prompt_parts import cost_of, parts_of
 from deployments.replicas.runtime_watch import RuntimeWatch
 from deployments.replicas.user_config import read_limits
 from deployments.telemetry.events import EmitEvent, Running, open_discard
@@ -22,12 +31,43 @@ from deployments.telemetry.tracing import traced
 from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
 from segmentation.errors import InvalidRequest, SegmentationError
 from segmentation.predict import segment
-from segmentation.prompts import validate_prompt
+from segmentation.prompts import validate_prompts
 from segmentation.timed_decoder import TimedDecoder
-from segmentation.types import Prompt, Size
+from segmentation.types import MaskRecord, Prompt, Size
 from segmentation.warmup import warm_up
 
-_Job = tuple[EncodedImage, PromptJob]
+FORMAT_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Prompts of one request that are decoded together.
+
+    key: the picture's id.
+    picture: prepared, or the embedding to prepare it from.
+    """
+
+    key: str
+    picture: PreparedPicture | EncodedImage
+    prompts: tuple[Prompt, ...]
+    multimask: bool
+    return_logits: bool
+
+    @property
+    def size(self) -> Size:
+        return self.picture.size
+
+    @property
+    def cost(self) -> int:
+        return sum(cost_of(prompt, self.size) for prompt in self.prompts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """The masks of each prompt of a part, best first, and what they cost."""
+
+    records: list[list[MaskRecord]]
+    stage_times: StageTimes
 
 
 @traced
@@ -37,7 +77,7 @@ class PromptDecoder:
     Args:
         open_backend: loads the runtime; called once, in the replica.
         device: the device this replica was given, "cuda" or "cpu".
-        max_batch: prompts decoded together at most.
+        max_batch: prompts decoded together at most; a costly one counts as several, see `cost_of`.
         cache_mb: bound of the pictures kept ready for prompts, in MB (1,000,000 bytes).
         stuck_after_s: see `RuntimeWatch`.
         open_report: makes what is told of runtime and batches; called once, in the replica.
@@ -60,13 +100,14 @@ class PromptDecoder:
         self._watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
         emit = open_ray_metrics()
         emit(Running(self._backend.runtime))
-        self._batcher: Batcher[_Job, PromptAnswer] = Batcher(
+        self._batcher: Batcher[_Part, _Decoded] = Batcher(
             self._run,
             ThreadPoolExecutor(1, thread_name_prefix="decoder"),
             max_weight=max_batch,
-            weigh=lambda job: len(job[1].prompts),
+            weigh=lambda part: part.cost,
             emit=emit,
         )
+        self._formatting = ThreadPoolExecutor(FORMAT_THREADS, thread_name_prefix="format")
 
     def reconfigure(self, user_config: Mapping[str, float]) -> None:
         """Serve's hook for limits that change while running: `max_batch`, `cache_mb`."""
@@ -84,44 +125,62 @@ class PromptDecoder:
         """What really runs here."""
         return self._backend.runtime
 
-    async def segment(self, encoded: Encoded, job: PromptJob) -> PromptAnswer | SegmentationError:
+    async def decode_prepared(self, image_id: str, job: PromptJob) -> PromptAnswer | NotPrepared | SegmentationError:
+        """The masks of one request, if its picture is prepared here; errors as in `decode`."""
+        prepared = self._images.get(image_id)
+        return NotPrepared() if prepared is None else await self._answer(image_id, prepared, job, StageTimes())
+
+    async def decode(self, encoded: Encoded, job: PromptJob) -> PromptAnswer | SegmentationError:
         """The masks of one request. Errors that the caller can mend come back as values, those of `encoded` too."""
         if isinstance(encoded, SegmentationError):
             return encoded
-        side = self._backend.architecture.low_res_side
-        try:
-            job = replace(job, prompts=validate_prompts(job.prompts, encoded.size, side))
-        except InvalidRequest as error:
-            return error
-        batched = await self._batcher.submit((encoded, job))
-        answer = batched.result
-        waited = StageTimes(encode_s=encoded.encode_s, queue_s=encoded.waited_s + batched.waited_s)
-        return replace(answer, stage_times=answer.stage_times + waited)
+        spent = StageTimes(encode_s=encoded.encode_s, queue_s=encoded.waited_s)
+        return await self._answer(encoded.key, encoded, job, spent)
 
-    def _run(self, jobs: Sequence[_Job]) -> list[PromptAnswer]:
+    async def _answer(
+        self, key: str, picture: PreparedPicture | EncodedImage, job: PromptJob, spent: StageTimes
+    ) -> PromptAnswer | SegmentationError:
+        """Decodes a part, writes its masks, then takes the next part: requests take turns at the decoder."""
+        prompts, side = job.prompts, self._backend.architecture.low_res_side
+        if job.validated_for != picture.size:
+            try:
+                prompts = validate_prompts(prompts, picture.size, side)
+            except InvalidRequest as error:
+                return error
+        results: list[tuple[Json, ...]] = []
+        for part in parts_of(prompts, picture.size):
+            batched = await self._batcher.submit(_Part(key, picture, part, job.multimask, job.return_logits))
+            started = time.perf_counter()
+            for records in batched.result.records:
+                results.append(await write_masks(records, prompt_mask, job.mask_format, self._formatting))
+            wrote = StageTimes(postprocess_s=time.perf_counter() - started, queue_s=batched.waited_s)
+            spent += batched.result.stage_times + wrote
+        return PromptAnswer(picture.size, tuple(results), spent)
+
+    def _run(self, parts: Sequence[_Part]) -> list[_Decoded]:
         groups: dict[tuple[str, bool, bool], list[int]] = defaultdict(list)
-        for index, (encoded, job) in enumerate(jobs):
-            groups[encoded.key, job.multimask, job.return_logits].append(index)
-        answers: dict[int, PromptAnswer] = {}
+        for index, part in enumerate(parts):
+            groups[part.key, part.multimask, part.return_logits].append(index)
+        decoded: dict[int, _Decoded] = {}
         for indices in groups.values():
-            group = [jobs[index] for index in indices]
-            with self._watch.run(sum(len(job.prompts) for _, job in group)):
-                answers.update(zip(indices, self._run_group(group), strict=True))
-        return [answers[index] for index in range(len(jobs))]
+            group = [parts[index] for index in indices]
+            with self._watch.run(sum(part.cost for part in group)):
+                decoded.update(zip(indices, self._run_group(group), strict=True))
+        return [decoded[index] for index in range(len(parts))]
 
-    def _run_group(self, jobs: Sequence[_Job]) -> list[PromptAnswer]:
-        """Jobs on one picture, wanting the same kind of masks: one call of the decoder for all their prompts."""
-        encoded, first = jobs[0]
+    def _run_group(self, parts: Sequence[_Part]) -> list[_Decoded]:
+        """Parts on one picture, wanting the same kind of masks: one call of the decoder for all their prompts."""
+        first = parts[0]
         decoder = TimedDecoder(self._backend)
         started = time.perf_counter()
-        image = self._images.get(encoded.key, encoded.embedding)
+        image = self._prepared(first).image
         prepared = time.perf_counter()
-        prompts = [prompt for _, job in jobs for prompt in job.prompts]
+        prompts = [prompt for part in parts for prompt in part.prompts]
         records = iter(
             segment(
                 decoder,
                 image,
-                encoded.size,
+                first.size,
                 prompts,
                 multimask=first.multimask,
                 return_logits=first.return_logits,
@@ -131,23 +190,9 @@ class PromptDecoder:
             prompt_s=prepared - started + decoder.seconds,
             postprocess_s=time.perf_counter() - prepared - decoder.seconds,
         )
-        answers = []
-        for _, job in jobs:
-            started = time.perf_counter()
-            results = tuple(
-                tuple(prompt_mask(record, job.mask_format) for record in next(records)) for _ in job.prompts
-            )
-            stage_times = shared + StageTimes(postprocess_s=time.perf_counter() - started)
-            answers.append(PromptAnswer(encoded.size, results, stage_times))
-        return answers
+        return [_Decoded([next(records) for _ in part.prompts], shared) for part in parts]
 
-
-def validate_prompts(prompts: Sequence[Prompt], size: Size, low_res_side: int) -> tuple[Prompt, ...]:
-    """The prompts of a request with their boxes clipped to the picture.
-
-    Raises:
-        InvalidRequest: names the first field that is wrong.
-    """
-    return tuple(
-        validate_prompt(prompt, size, low_res_side, f"/prompts/{index}") for index, prompt in enumerate(prompts)
-    )
+    def _prepared(self, part: _Part) -> PreparedPicture:
+        if isinstance(part.picture, PreparedPicture):
+            return part.picture
+        return self._images.prepare(part.key, part.picture.embedding, part.size)

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from segmentation.automatic.candidates import Candidates, concatenate, no_candidates
 from segmentation.automatic.grid import Crop, crop_boxes, layer_grids
-from segmentation.automatic.parameters import PERFORMANCE, QUALITY, AutomaticParameters, with_overrides
+from segmentation.automatic.parameters import (
+    PERFORMANCE,
+    QUALITY,
+    AutomaticParameters,
+    DecodingParameters,
+    with_overrides,
+)
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend, PreparedImage
 from segmentation.masks.measure import MeasuredMask, measure_masks
 from segmentation.masks.nms import box_nms
@@ -29,6 +35,7 @@ __all__ = [
     "AutomaticParameters",
     "Candidates",
     "Crop",
+    "DecodingParameters",
     "decode_points",
     "encode_crop",
     "generate",
@@ -64,34 +71,37 @@ def plan_crops(size: Size, parameters: AutomaticParameters) -> list[Crop]:
 def decode_points(
     decoder: DecoderBackend,
     image: PreparedImage,
-    crop: Crop,
+    crop_box: CropBox,
     size: Size,
     points: NDArray[np.float64],
-    parameters: AutomaticParameters,
+    parameters: DecodingParameters,
 ) -> Candidates:
     """The masks of one shard of a crop's grid that pass every threshold, before any suppression of duplicates.
 
     Args:
         image: the crop, by `decoder.prepare`.
-        size: of the whole picture.
-        points: float64 [N, 2], (x, y) in the original frame; a slice of `crop.points`.
+        crop_box: (x0, y0, x1, y1) of the crop in the original frame, x1 and y1 exclusive.
+        size: (height, width) of the whole picture.
+        points: float64 [N, 2], (x, y) in the original frame.
     """
     architecture = decoder.architecture
-    table = upscale_table(crop.size, architecture.image_size, architecture.low_res_side)
+    x0, y0, x1, y1 = crop_box
+    crop_size = (y1 - y0, x1 - x0)
+    table = upscale_table(crop_size, architecture.image_size, architecture.low_res_side)
     offset, min_iou = parameters.stability_score_offset, parameters.pred_iou_thresh
     batch = min(parameters.points_per_batch, MAX_POINTS_PER_BATCH)
 
     def candidates_of(part: NDArray[np.float64]) -> Candidates:
         """A function, so that one batch's logits are gone before the next batch's are made."""
-        tokens = _point_tokens(part - crop.box[:2], crop.size, architecture.image_size)
+        tokens = _point_tokens(part - (x0, y0), crop_size, architecture.image_size)
         decoded = decoder.decode(image, tokens, multimask=True, min_iou=min_iou if min_iou > 0 else -np.inf)
-        masks = measure_masks(decoded.logits, table, crop.box, size, offset, decoder.workers)
-        return _passing(decoded, masks, part, crop.box, size, parameters.stability_score_thresh)
+        masks = measure_masks(decoded.logits, table, crop_box, size, offset, decoder.workers)
+        return _passing(decoded, masks, part, crop_box, size, parameters.stability_score_thresh)
 
     return concatenate([candidates_of(points[start : start + batch]) for start in range(0, len(points), batch)])
 
 
-def merge_crop(shards: Sequence[Candidates], crop: Crop, parameters: AutomaticParameters) -> Candidates:
+def merge_crop(shards: Sequence[Candidates], parameters: AutomaticParameters) -> Candidates:
     """One crop's candidates, best predicted IoU first, without duplicates by box."""
     candidates = concatenate(shards)
     return candidates.take(box_nms(candidates.boxes, candidates.predicted_iou, parameters.box_nms_thresh))
@@ -169,11 +179,11 @@ def generate(
         shards = []
         for start in range(0, len(crop.points), MAX_POINTS_PER_BATCH):
             points = crop.points[start : start + MAX_POINTS_PER_BATCH]
-            shards.append(decode_points(decoder, prepared, crop, size, points, parameters))
+            shards.append(decode_points(decoder, prepared, crop.box, size, points, parameters.decoding))
             done += len(points)
             if progress is not None:
                 progress(done, total)
-        merged.append(merge_crop(shards, crop, parameters))
+        merged.append(merge_crop(shards, parameters))
     return merge(merged, size, parameters)
 
 

@@ -63,6 +63,13 @@ class AutomaticParameters:
         if self.point_grids is not None:
             object.__setattr__(self, "point_grids", _point_grids(self.point_grids, self.crop_n_layers))
 
+    @property
+    def decoding(self) -> "DecodingParameters":
+        """Those that the decoding of points needs."""
+        return DecodingParameters(
+            self.points_per_batch, self.pred_iou_thresh, self.stability_score_thresh, self.stability_score_offset
+        )
+
     def _check(self, name: str, low: float, high: float = math.inf, whole: bool = False) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
@@ -70,6 +77,16 @@ class AutomaticParameters:
         if not (low <= value <= high and math.isfinite(value)):
             limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
             raise InvalidRequest(f"{name} must be {limits}", f"/{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingParameters:
+    """The parameters that the candidates of given points depend on; each as in `AutomaticParameters`."""
+
+    points_per_batch: int
+    pred_iou_thresh: float
+    stability_score_thresh: float
+    stability_score_offset: float
 
 
 QUALITY = AutomaticParameters(crop_n_layers=2, crop_n_points_downscale_factor=2, min_mask_region_area=100)

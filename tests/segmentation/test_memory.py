@@ -23,8 +23,8 @@ decoder = BumpDecoder(load_manifest()["vit_b"].architecture)
 embedding = np.zeros(decoder.architecture.embedding_shape, np.float32)
 warm_up()
 before = status("VmRSS")
-candidates = decode_points(decoder, decoder.prepare(embedding), crop, size, crop.points, parameters)
-records = merge([merge_crop([candidates], crop, parameters)], size, parameters)
+candidates = decode_points(decoder, decoder.prepare(embedding), crop.box, size, crop.points, parameters.decoding)
+records = merge([merge_crop([candidates], parameters)], size, parameters)
 print(len(candidates), len(records), status("VmHWM") - before)
 """
 

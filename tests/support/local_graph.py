@@ -70,6 +70,9 @@ class LocalPeer:
         self.calls[method] += 1
         return LocalCall(asyncio.create_task(self._run(method, args)))
 
+    async def share(self, value: object) -> object:
+        return value
+
     async def broadcast(self, method: str, *, timeout_s: float) -> list[Any]:
         return [await getattr(self.replica, method)()] if self.replica else []
 
@@ -135,6 +138,9 @@ class LocalGraph:
         self.gate = Gate()
         self.backend = CountingEncoder(SamEncoder(self.sam, TINY), self.gate)
         decoder = SamDecoder(self.sam, TINY)
+        self.new_decoder = lambda: PromptDecoder(
+            lambda: decoder, device="cpu", max_batch=64, open_ray_metrics=lambda: emit
+        )
         self.encoder = LocalPeer(
             "ImageEncoder",
             ImageEncoder(
@@ -147,10 +153,7 @@ class LocalGraph:
                 open_ray_metrics=lambda: emit,
             ),
         )
-        self.decoder = LocalPeer(
-            "PromptDecoder",
-            PromptDecoder(lambda: decoder, device="cpu", max_batch=64, open_ray_metrics=lambda: emit),
-        )
+        self.decoder = LocalPeer("PromptDecoder", self.new_decoder())
         self.grid = LocalPeer(
             "MaskGridGenerator", MaskGridGenerator(lambda: decoder, device="cpu", open_ray_metrics=lambda: emit)
         )

@@ -1,5 +1,6 @@
-"""What a decoder replica keeps of the pictures it was asked about last. Knows neither Ray nor a runtime."""
+"""The pictures that a decoder replica keeps prepared for prompts. Knows neither Ray nor a runtime."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,11 +9,15 @@ from numpy.typing import NDArray
 
 from deployments.replicas.caches.byte_lru import ByteLru
 from segmentation.backends.protocol import PreparedImage
+from segmentation.types import Size
 
 
 @dataclass(frozen=True, slots=True)
-class _CachedPreparation:
+class PreparedPicture:
+    """A picture prepared for prompts, and its (height, width)."""
+
     image: PreparedImage
+    size: Size
 
     @property
     def nbytes(self) -> int:
@@ -21,26 +26,44 @@ class _CachedPreparation:
 
 
 class PreparedImages:
-    """The newest pictures made ready for prompts: a user clicks the same picture again. Belongs to one thread.
+    """The pictures used last: a user clicks the same picture again. May be used from any thread.
 
     Args:
         prepare: as `DecoderBackend.prepare`.
-        max_bytes: of the pictures kept, embeddings included; a larger one is prepared again each time. May be changed
-            at any time, from any thread.
+        max_bytes: of the pictures kept, embeddings included; a larger one is prepared again each time.
     """
 
     def __init__(self, prepare: Callable[[NDArray[np.float32]], PreparedImage], max_bytes: int) -> None:
-        self.max_bytes = max_bytes
         self._prepare = prepare
-        self._held: ByteLru[_CachedPreparation] = ByteLru(max_bytes)
+        self._lock = threading.Lock()
+        self._cached: ByteLru[PreparedPicture] = ByteLru(max_bytes)
 
-    def get(self, key: str, embedding: NDArray[np.float32]) -> PreparedImage:
-        """The picture under this key; the same key always stands for the same embedding."""
-        if self._held.max_bytes != self.max_bytes:
-            self._held.max_bytes = self.max_bytes
-        kept = self._held.get(key)
+    @property
+    def max_bytes(self) -> int:
+        return self._cached.max_bytes
+
+    @max_bytes.setter
+    def max_bytes(self, value: int) -> None:
+        with self._lock:
+            self._cached.max_bytes = value
+
+    def get(self, key: str) -> PreparedPicture | None:
+        """The picture under the key, or None."""
+        with self._lock:
+            return self._cached.get(key)
+
+    def prepare(self, key: str, embedding: NDArray[np.float32], size: Size) -> PreparedPicture:
+        """The picture under the key, prepared now if it is not kept.
+
+        Args:
+            key: always stands for the same embedding.
+            embedding: float32 [C, h, w].
+            size: (height, width) of the picture.
+        """
+        kept = self.get(key)
         if kept is None:
             # A copy: a view would keep the whole object in Ray's shared memory.
-            kept = _CachedPreparation(self._prepare(np.array(embedding)))
-            self._held.put(key, kept)
-        return kept.image
+            kept = PreparedPicture(self._prepare(np.array(embedding)), size)
+            with self._lock:
+                self._cached.put(key, kept)
+        return kept

@@ -132,9 +132,20 @@ async def post(graph: LocalGraph, path: str, request: str, png: bytes) -> Any:
 
 
 @pytest.mark.parametrize("deployment", ["encoder", "decoder"])
+async def test_a_new_picture_survives_the_death_of_a_replica(
+    graph: LocalGraph, sam: Sam, png: bytes, deployment: str
+) -> None:
+    undisturbed = await post(LocalGraph(sam), "/segment", PROMPTS, png)
+    for method in ("embed", "decode"):
+        getattr(graph, deployment).errors[method] = [CallLost("away")]
+    assert (await post(graph, "/segment", PROMPTS, png))["results"] == undisturbed["results"]
+
+
+@pytest.mark.parametrize("deployment", ["encoder", "decoder"])
 async def test_prompts_survive_the_death_of_a_replica(graph: LocalGraph, png: bytes, deployment: str) -> None:
     undisturbed = await post(graph, "/segment", PROMPTS, png)
-    for method in ("fetch", "segment"):
+    graph.decoder.replica = graph.new_decoder()
+    for method in ("embed", "decode_prepared", "decode"):
         getattr(graph, deployment).errors[method] = [CallLost("away")]
     assert (await post(graph, "/segment", PROMPTS, png))["results"] == undisturbed["results"]
 
@@ -145,7 +156,6 @@ async def test_a_lost_shard_is_decoded_again_alone(sam: Sam, png: bytes) -> None
     shards = graph.grid.calls["decode"]
     graph.grid.calls.clear()
     graph.grid.errors["decode"] = [CallLost("away")]
-    graph.grid.errors["merge_crop"] = [CallLost("away")]
     graph.grid.errors["merge"] = [CallLost("away")]
     disturbed = await post(graph, "/segment/auto", GRID, png)
     assert disturbed["masks"] == undisturbed["masks"]
@@ -155,5 +165,14 @@ async def test_a_lost_shard_is_decoded_again_alone(sam: Sam, png: bytes) -> None
 async def test_an_embedding_that_goes_while_its_grid_runs_is_made_again(sam: Sam, png: bytes) -> None:
     graph = LocalGraph(sam, {"candidate_cache_mb": 0})
     undisturbed = await post(graph, "/segment/auto", GRID, png)
-    graph.encoder.errors["fetch"] = [CallLost("gone"), UnknownImage("evicted")]
+    graph.encoder.errors["embed"] = [CallLost("gone"), UnknownImage("evicted")]
     assert (await post(graph, "/segment/auto", GRID, png))["masks"] == undisturbed["masks"]
+
+
+async def test_a_run_goes_on_without_the_cache_of_candidates(sam: Sam, png: bytes) -> None:
+    undisturbed = await post(LocalGraph(sam), "/segment/auto", GRID, png)
+    graph = LocalGraph(sam)
+    for method in ("candidates", "keep_candidates"):
+        graph.encoder.errors[method] = [CallLost("away")] * 9
+    assert (await post(graph, "/segment/auto", GRID, png))["masks"] == undisturbed["masks"]
+    assert graph.encoder.calls["candidates"] == graph.encoder.calls["keep_candidates"] == 1

@@ -22,6 +22,9 @@ class Replicas:
     def call(self, method: str, *args: object, key: str = "") -> Call[Any]:
         raise NotImplementedError
 
+    async def share(self, value: object) -> object:
+        raise NotImplementedError
+
     async def broadcast(self, method: str, *, timeout_s: float) -> list[Any]:
         self.asked += 1
         return [None] * self.number

@@ -62,7 +62,7 @@ async def test_two_first_requests_for_a_picture_encode_it_once(graph: LocalGraph
     async with served(graph) as client:
         graph.gate.shut()
         waiting = [asyncio.create_task(client.post("/segment", **form)) for _ in range(3)]
-        await until(lambda: graph.encoder.calls["encode"] == 3)
+        await until(lambda: graph.encoder.calls["embed"] == 3)
         graph.gate.open()
         answers = [answer.json()["results"][0]["masks"] for answer in await asyncio.gather(*waiting)]
     assert graph.backend.batches == [1]
@@ -76,7 +76,7 @@ async def test_pictures_of_different_requests_share_a_batch(graph: LocalGraph, p
         waiting = [
             asyncio.create_task(client.post("/embeddings", files={"image": png + bytes([index])})) for index in range(5)
         ]
-        await until(lambda: graph.encoder.calls["prepare"] == 5)
+        await until(lambda: graph.encoder.calls["record"] == 5)
         graph.gate.open()
         assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
     assert len(graph.backend.batches) == 2
@@ -114,7 +114,7 @@ async def test_a_client_that_leaves_frees_its_place_and_its_queued_picture(graph
         running = asyncio.create_task(client.post("/embeddings", files={"image": png}))
         await until(lambda: graph.backend.batches)
         leaving = asyncio.create_task(client.post("/embeddings", files={"image": png + b"\0"}))
-        await until(lambda: graph.encoder.calls["prepare"] == 2)
+        await until(lambda: graph.encoder.calls["record"] == 2)
         await asyncio.sleep(0.01)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
@@ -154,7 +154,7 @@ async def test_events_are_sent_as_they_happen_and_leaving_stops_the_work(graph: 
     await asyncio.gather(answering, return_exceptions=True)
     graph.gate.open()
     await until(lambda: graph.service.admission.taken == 0)
-    assert not graph.service.grid_resources.runs.locked()
+    assert graph.service.grid_resources.long_runs.place == 0
     await asyncio.sleep(0.05)
     assert graph.grid.calls["merge"] == 0
 
@@ -276,11 +276,13 @@ async def test_a_request_id_that_could_do_harm_is_replaced(graph: LocalGraph, gi
     assert ids == {answer.json()["request_id"] for answer in answers}
 
 
-@pytest.mark.parametrize("method", ["fetch", "encode"])
+@pytest.mark.parametrize("deployment", ["encoder", "decoder"])
 async def test_what_fails_inside_stays_inside(
-    graph: LocalGraph, png: bytes, method: str, caplog: pytest.LogCaptureFixture
+    graph: LocalGraph, png: bytes, deployment: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    graph.encoder.errors[method] = [RuntimeError("/home/secret/weights.pth is broken")]
+    getattr(graph, deployment).errors["embed" if deployment == "encoder" else "decode"] = [
+        RuntimeError("/home/secret/weights.pth is broken")
+    ]
     async with served(graph) as client:
         headers = {"x-request-id": "find-me"}
         answer = await client.post("/segment", data={"request": PROMPTS}, files={"image": png}, headers=headers)

@@ -82,5 +82,5 @@ def test_what_is_held_of_crops_is_not_given_out(client: TestClient, graph: Local
     box, _ = crop_boxes((120, 200), 1, 0.25)[1]
     key = crop_key(answer.json()["image_id"], box)
     replica: Any = graph.encoder.replica
-    assert asyncio.run(replica.find(key)).key == key
+    assert asyncio.run(replica.embed(key)).key == key
     assert client.get(f"/embeddings/{key}").status_code == 404

@@ -52,7 +52,7 @@ def test_the_page_for_people_may_use_its_own_files_only(client: TestClient) -> N
 
 def test_a_server_that_failed_says_it_with_the_same_headers(sam: Sam, png: bytes) -> None:
     graph = LocalGraph(sam)
-    graph.encoder.errors["find"] = [RuntimeError("broken")]
+    graph.encoder.errors["record"] = [RuntimeError("broken")]
     with TestClient(create_app(graph.service), raise_server_exceptions=False) as client:
         answer = client.post("/embeddings", files={"image": png})
     assert answer.status_code == 500

@@ -49,7 +49,7 @@ async def test_decoding_gives_way_and_answering_does_not() -> None:
     parameters = AutomaticParameters(points_per_side=2, pred_iou_thresh=0, stability_score_thresh=0)
     (crop,) = plan_crops((60, 120), parameters)
     encoded = EncodedImage("a", np.zeros(TINY.embedding_shape, np.float32), (60, 120))
-    await grid.decode(encoded, GridShard(crop, (60, 120), crop.points, parameters))
+    await grid.decode(encoded, GridShard(crop.box, (60, 120), crop.points, parameters.decoding))
     idle = os.SCHED_IDLE
     assert opened[0].policies == {"open": idle, "decode": idle, "worker": idle}
     assert grid._merging.submit(policy).result() == idle

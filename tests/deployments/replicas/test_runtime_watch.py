@@ -147,11 +147,11 @@ PARAMETERS = AutomaticParameters(points_per_side=2, pred_iou_thresh=0, stability
 
 def calls(kind: str, replica: Any) -> Any:
     if kind == "encoder":
-        return replica.encode("a", PICTURE)
+        return replica.embed("a", PICTURE)
     if kind == "decoder":
-        return replica.segment(ENCODED, PromptJob((Prompt(np.array([[9, 9]], np.float32), np.array([1])),)))
+        return replica.decode(ENCODED, PromptJob((Prompt(np.array([[9, 9]], np.float32), np.array([1])),)))
     (crop,) = plan_crops((60, 120), PARAMETERS)
-    return replica.decode(ENCODED, GridShard(crop, (60, 120), crop.points, PARAMETERS))
+    return replica.decode(ENCODED, GridShard(crop.box, (60, 120), crop.points, PARAMETERS.decoding))
 
 
 def replica_of(kind: str, backend: Any) -> Any:
@@ -181,9 +181,9 @@ async def test_a_replica_that_is_stuck_says_so_while_it_is() -> None:
     gate = Gate()
     backend = CountingEncoder(SamEncoder(localised_sam(), TINY), gate)
     replica = ImageEncoder(lambda: backend, device="cpu", max_batch=4, cache_mb=1, stuck_after_s=0.01)
-    await replica.encode("a", PICTURE)
+    await replica.embed("a", PICTURE)
     gate.shut()
-    stuck = asyncio.create_task(replica.encode("b", PICTURE))
+    stuck = asyncio.create_task(replica.embed("b", PICTURE))
     try:
         async with asyncio.timeout(10):
             while True:

@@ -29,14 +29,14 @@ async def test_the_encoders_batches_grow_and_its_cache_shrinks_while_it_runs(sam
         encoder.reconfigure({"max_batch": largest})
         graph.gate.shut()
         before = len(graph.backend.batches)
-        calls = [asyncio.create_task(encoder.encode(f"{largest}-{index}", picture(index))) for index in range(10)]
+        calls = [asyncio.create_task(encoder.embed(f"{largest}-{index}", picture(index))) for index in range(10)]
         await until(lambda before=before: len(graph.backend.batches) > before)
         graph.gate.open()
         await asyncio.gather(*calls)
         assert max(graph.backend.batches[before:]) == largest
-    assert (await encoder.find("5-9")).key == "5-9"
+    assert (await encoder.record("5-9")).size == (60, 120)
     encoder.reconfigure({"cache_mb": 0.000001})
-    assert (await encoder.find("5-9")).code == "unknown_image"
+    assert (await encoder.record("5-9")).code == "unknown_image"
 
 
 async def test_the_decoders_limits_change_while_it_runs(sam: Sam) -> None:
@@ -45,7 +45,7 @@ async def test_the_decoders_limits_change_while_it_runs(sam: Sam) -> None:
     decoder.reconfigure({"max_batch": 3, "cache_mb": 0.000001})
     encoded = EncodedImage("a", np.zeros(TINY.embedding_shape, np.float32), (60, 120))
     job = PromptJob((Prompt(np.array([[9, 9]], np.float32), np.array([1])),))
-    await asyncio.gather(*(decoder.segment(encoded, job) for _ in range(7)))
+    await asyncio.gather(*(decoder.decode(encoded, job) for _ in range(7)))
     assert max(event.weight for event in events if isinstance(event, BatchReport)) == 3
 
 
@@ -54,6 +54,7 @@ async def test_the_decoders_limits_change_while_it_runs(sam: Sam) -> None:
     ("given", "says"),
     [
         ({"max_bach": 3}, "unknown 'max_bach' in user_config; known are cache_mb, max_batch"),
+        ({"max_batch": 0.5}, "max_batch in user_config is 0.5; say a whole number"),
         ({"max_batch": 0}, "max_batch in user_config is 0; say a positive number"),
         ({"cache_mb": "many"}, "cache_mb in user_config is 'many'; say a positive number"),
         ({"cache_mb": True}, "cache_mb in user_config is True"),

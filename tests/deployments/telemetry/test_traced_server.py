@@ -60,9 +60,9 @@ def test_a_prompt_is_one_trace_below_the_callers_own(server: RealServer, collect
     found = tree(spans)
     root = "POST /segment"
     assert found[f"{CALLERS_SPAN} > {root}"] == 1
-    for step in ("decode", "ImageEncoder.encode", "PromptDecoder.segment"):
+    for step in ("decode", "ImageEncoder.embed", "PromptDecoder.decode"):
         assert found[f"{root} > {step}"] >= 1, found
-    assert found["ImageEncoder.encode > run"] == found["PromptDecoder.segment > run"] == 1
+    assert found["ImageEncoder.embed > run"] == found["PromptDecoder.decode > run"] == 1
     assert_within_parents(spans)
     (run,) = (span for span in spans if span.name == "run" and span.part == "ImageEncoder")
     assert run.attributes == {"sam.batch": "1", "sam.weight": "1"}
@@ -85,7 +85,7 @@ def test_a_grid_is_one_trace_of_its_own_over_every_replica(server: RealServer, c
     assert shards >= 5  # the picture, and four crops of it
     assert found["MaskGridGenerator.decode > run"] == shards
     assert found["POST /segment/auto > MaskGridGenerator.merge"] == 1
-    assert found["ImageEncoder.encode > run"] >= 4
+    assert found["ImageEncoder.embed > run"] >= 4
     assert_within_parents(spans)
 
 

@@ -71,7 +71,7 @@ def test_what_a_caller_writes_into_the_path_names_no_span(ask: Callable[..., int
 def test_a_failure_of_the_server_is_one_of_the_span_and_a_callers_is_not(
     ask: Callable[..., int], graph: LocalGraph, kept: Kept, png: bytes
 ) -> None:
-    graph.encoder.errors["find"] = [RuntimeError("on purpose")]
+    graph.encoder.errors["record"] = [RuntimeError("on purpose")]
     assert ask("POST", "/embeddings", files={"image": png}) == 500
     assert ask("POST", "/segment", json={"prompts": []}) == 422
     assert kept.spans["POST /embeddings"].status.is_ok is False

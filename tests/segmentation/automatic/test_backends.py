@@ -60,7 +60,7 @@ def test_the_same_masks(backends, size, threshold) -> None:
 
     (crop,) = plan_crops(size, parameters)
     prepared = decoder.prepare(encode_crop(encoder, image, crop.box))
-    ours = decode_points(decoder, prepared, crop, size, crop.points, parameters)
+    ours = decode_points(decoder, prepared, crop.box, size, crop.points, parameters.decoding)
     result = compare(candidate_keys(expected, size), candidate_keys(ours, size))
     for side, indexes in ((expected, result.only_expected), (ours, result.only_ours)):
         for index in indexes:

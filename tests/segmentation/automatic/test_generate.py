@@ -86,7 +86,7 @@ def candidates_of(run):
     parts = []
     for crop in run.crops:
         prepared = run.decoder.prepare(encode_crop(run.encoder, run.image, crop.box))
-        parts.append(decode_points(run.decoder, prepared, crop, run.size, crop.points, run.parameters))
+        parts.append(decode_points(run.decoder, prepared, crop.box, run.size, crop.points, run.parameters.decoding))
     return parts
 
 
@@ -118,7 +118,7 @@ def test_merging_the_references_candidates_gives_its_output(run) -> None:
     for crop in run.crops:
         own = np.flatnonzero((shards.crop_boxes == crop.box).all(axis=1))
         per_crop.append(
-            merge_crop([shards.take(own[: len(own) // 2]), shards.take(own[len(own) // 2 :])], crop, run.parameters)
+            merge_crop([shards.take(own[: len(own) // 2]), shards.take(own[len(own) // 2 :])], run.parameters)
         )
     records = merge(per_crop, run.size, run.parameters)
     assert len(records) >= 20
@@ -171,15 +171,16 @@ def test_shards_do_not_change_the_masks(sam) -> None:
     (crop,) = plan_crops(size, parameters)
     prepared = decoder.prepare(encode_crop(encoder, image, crop.box))
     expected = merge(
-        [merge_crop([decode_points(decoder, prepared, crop, size, crop.points, parameters)], crop, parameters)],
+        [merge_crop([decode_points(decoder, prepared, crop.box, size, crop.points, parameters.decoding)], parameters)],
         size,
         parameters,
     )
     for cuts in ([1], [7, 31, 32], [64, 90]):
         shards = [
-            decode_points(decoder, prepared, crop, size, points, parameters) for points in np.split(crop.points, cuts)
+            decode_points(decoder, prepared, crop.box, size, points, parameters.decoding)
+            for points in np.split(crop.points, cuts)
         ]
-        records = merge([merge_crop(shards, crop, parameters)], size, parameters)
+        records = merge([merge_crop(shards, parameters)], size, parameters)
         assert [record.point_coords for record in records] == [record.point_coords for record in expected]
         assert [record.area for record in records] == pytest.approx([record.area for record in expected], abs=2)
 
@@ -230,11 +231,10 @@ def test_a_layer_without_points_is_skipped() -> None:
 
 
 def test_a_crop_without_candidates(sam) -> None:
-    crops = plan_crops((100, 100), replace(BASE, crop_n_layers=1))
     some = candidate_squares([(10, 10, 30, 30), (60, 60, 90, 90)], (100, 100))
-    merged = merge([merge_crop([some], crops[0], BASE), merge_crop([], crops[1], BASE)], (100, 100), BASE)
+    merged = merge([merge_crop([some], BASE), merge_crop([], BASE)], (100, 100), BASE)
     assert len(merged) == 2
-    assert len(merge_crop([no_candidates()], crops[1], BASE)) == 0
+    assert len(merge_crop([no_candidates()], BASE)) == 0
     assert merge([], (100, 100), replace(BASE, min_mask_region_area=5)) == []
 
 

@@ -44,7 +44,9 @@ def crops(picture: NDArray[np.uint8], decoder: OnnxDecoder) -> list[tuple[Crop, 
 def loose(
     decoder: OnnxDecoder, crops: list[tuple[Crop, PreparedImage]], picture: NDArray[np.uint8]
 ) -> list[Candidates]:
-    return [decode_points(decoder, image, crop, picture.shape[:2], crop.points, LOOSE) for crop, image in crops]
+    return [
+        decode_points(decoder, image, crop.box, picture.shape[:2], crop.points, LOOSE.decoding) for crop, image in crops
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_stricter_thresholds_give_what_the_decoder_gives(
     strict = replace(LOOSE, pred_iou_thresh=pred_iou, stability_score_thresh=stability)
     assert Thresholds.of(LOOSE).covers(Thresholds.of(strict))
     for (crop, image), held in zip(crops, loose, strict=True):
-        fresh = decode_points(decoder, image, crop, picture.shape[:2], crop.points, strict)
+        fresh = decode_points(decoder, image, crop.box, picture.shape[:2], crop.points, strict.decoding)
         again = passing(held, Thresholds.of(strict))
         assert again.counts == fresh.counts
         for column in ("boxes", "predicted_iou", "stability_score", "points", "areas", "crop_boxes"):

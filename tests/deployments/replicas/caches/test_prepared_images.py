@@ -24,11 +24,19 @@ def embedding(value: float) -> NDArray[np.float32]:
     return np.full((1, 2, 2), value, np.float32)
 
 
+def prepared(images: PreparedImages, key: str, value: NDArray[np.float32]) -> PreparedImage:
+    return images.prepare(key, value, (60, 120)).image
+
+
 def test_a_picture_is_prepared_once() -> None:
     preparing = Preparing()
     images = PreparedImages(preparing, ROOM)
-    first = images.get("a", embedding(1))
-    assert images.get("a", embedding(1)) is first
+    first = prepared(images, "a", embedding(1))
+    assert prepared(images, "a", embedding(1)) is first
+    kept = images.get("a")
+    assert kept is not None
+    assert (kept.image, kept.size) == (first, (60, 120))
+    assert images.get("b") is None
     assert len(preparing.seen) == 1
 
 
@@ -36,25 +44,25 @@ def test_what_was_prepared_counts_beside_the_embedding_and_the_least_recently_us
     preparing = Preparing()
     images = PreparedImages(preparing, 2 * 4 * embedding(0).nbytes)
     for key in "abac":
-        images.get(key, embedding(ord(key)))
-    images.get("a", embedding(ord("a")))
+        prepared(images, key, embedding(ord(key)))
+    prepared(images, "a", embedding(ord("a")))
     assert len(preparing.seen) == 3
-    images.get("b", embedding(ord("b")))
+    prepared(images, "b", embedding(ord("b")))
     assert len(preparing.seen) == 4
 
 
 def test_the_bound_can_change_and_a_picture_beyond_it_still_has_its_answer() -> None:
     preparing = Preparing()
     images = PreparedImages(preparing, ROOM)
-    images.get("a", embedding(1))
+    prepared(images, "a", embedding(1))
     images.max_bytes = 1
     for _ in range(2):
-        assert np.all(images.get("a", embedding(1)).work["keys"] == 2)
+        assert np.all(prepared(images, "a", embedding(1)).work["keys"] == 2)
     assert len(preparing.seen) == 3
 
 
 def test_what_is_kept_is_no_view() -> None:
     shared = embedding(1)
-    kept = PreparedImages(Preparing(), ROOM).get("a", shared)
+    kept = prepared(PreparedImages(Preparing(), ROOM), "a", shared)
     shared[:] = 9
     assert np.all(kept.embedding == 1)
