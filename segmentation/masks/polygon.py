@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from segmentation.compiled import compiled
 from segmentation.masks.regions import label_regions
-from segmentation.masks.rle import decode, runs_box, to_runs
+from segmentation.masks.rle import decode_crop, runs_box, to_runs
 from segmentation.types import Rle
 
 Ring = list[list[int]]
@@ -29,7 +29,7 @@ def trace_polygons(rle: Rle) -> list[list[Ring]]:
         return []
     height = rle.size[0]
     x0, y0, x1, y1 = runs_box(runs, rle.size)
-    corners, ends = _trace(np.pad(decode(rle)[y0 : y1 + 1, x0 : x1 + 1], 1))
+    corners, ends = _trace(decode_crop(runs, height, x0 - 1, y0 - 1, x1 - x0 + 3, y1 - y0 + 3))
     pieces, labels = label_regions(runs, height, reach=0)
     outlines: dict[int, Ring] = {}
     holes: dict[int, list[Ring]] = {}

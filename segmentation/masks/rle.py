@@ -55,6 +55,23 @@ def runs_box(runs: Runs, size: Size) -> tuple[int, int, int, int]:
 
 
 @compiled
+def decode_crop(runs: Runs, height: int, x0: int, y0: int, crop_width: int, crop_height: int) -> NDArray[np.bool_]:
+    """A part of the mask, bool [crop_height, crop_width], of a frame of that height.
+
+    The part may reach beyond the frame; all of the mask lies in it.
+    """
+    part = np.zeros((crop_height, crop_width), np.bool_)
+    for start, end in runs:
+        x, y = start // height - x0, start % height - y0
+        for _ in range(start, end):
+            if y == height - y0:
+                x, y = x + 1, -y0
+            part[y, x] = True
+            y += 1
+    return part
+
+
+@compiled
 def _rows(runs: Runs, height: int) -> tuple[int, int]:
     """First and last row. A run that goes on in the next column holds the bottom of one and the top of another."""
     top, bottom = height, -1

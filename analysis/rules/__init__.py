@@ -1,0 +1,1 @@
+"""The rules that decide which masks stay, and how they are grouped."""
