@@ -4,8 +4,8 @@ BIN := $(VENV)/bin
 CONFIG ?= config/serve.yaml
 comma := ,
 
-# What a server needs: ONNX Runtime for the CPU or the GPU, and torch unless the model is `demo`, which comes converted.
-EXTRAS ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)$(if $(filter demo,$(SAM_MODEL_TYPE)),,$(comma)pytorch)
+# `auto` installs what the settings need and takes nothing away; cpu, gpu, cpu,pytorch and gpu,pytorch install exactly that.
+EXTRAS ?= auto
 
 # What stands before Serve's own HTTP: deployments/load_shedder.py. Empty leaves it out.
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH ?= deployments.load_shedder.open_load_shedder
@@ -17,7 +17,7 @@ export RAY_SERVE_COMPACT_LONG_POLL_METRIC_TAGS ?= 1
 export RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS ?= 20,100,500,2000,10000,60000
 export RAY_SERVE_REPLICA_STARTUP_SHUTDOWN_LATENCY_BUCKETS_MS ?= 1000,5000,20000,60000
 
-.PHONY: help serve preflight install test fuzz soak lint types lock
+.PHONY: help serve preflight install test test-server test-all fuzz soak lint types warm lock
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,11 +29,22 @@ serve: install  ## run the server on http://127.0.0.1:5000 (SAM_MODEL_TYPE=demo 
 preflight: install  ## say what the server would run, without starting it
 	@$(BIN)/python -m segmentation.preflight --config $(CONFIG)
 
-install:  ## set up .venv for the server (EXTRAS=cpu|gpu[,pytorch])
-	@scripts/install $(subst $(comma),-,$(EXTRAS))
+install:  ## set up .venv for the server (EXTRAS=cpu|gpu[,pytorch] for exactly that)
+	@scripts/install $(subst $(comma),-,$(EXTRAS)) $(CONFIG)
 
-test: lint types  ## lint, types and every test
-	$(BIN)/python -m pytest
+test: dev  ## lint, types and every test but the long forms
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint warm
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow and not ray and not browser"
+	@$(MAKE) --no-print-directory -j2 --output-sync=target types test-server
+
+test-server:  # tests on a real server, one after the other: they share it
+	$(BIN)/python -m pytest -m "not slow and (ray or browser)"
+
+test-all: test  ## the long forms too
+	$(BIN)/python -m pytest -m slow --timeout 0
+
+warm: dev  # numba's kernels, once instead of in every process of the tests
+	@$(BIN)/python -c "from segmentation.warmup import warm_up; warm_up()"
 
 fuzz: dev  ## 5,000 requests made from /openapi.json, then ten minutes of broken files and bodies for every decoder
 	FUZZ_CASES=5000 FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/fuzz --timeout 0

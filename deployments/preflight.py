@@ -18,6 +18,9 @@ from segmentation.backends.select import RuntimePlan, is_installed, plan_runtime
 from segmentation.errors import ConfigurationError
 from segmentation.warmup import warm_up
 
+TORCH_SIDE = ("torch", "torchvision", "segment_anything")
+"""The modules of the extra `pytorch`."""
+
 
 def check(
     environ: Mapping[str, str],
@@ -43,6 +46,23 @@ def check(
     )
     warm_up()  # on a fresh machine once, here, and not in every replica at the same time
     return resolved, plan
+
+
+def missing_extras(
+    environ: Mapping[str, str],
+    args: Mapping[str, object] | None = None,
+    *,
+    installed: Callable[[str], bool] = is_installed,
+) -> tuple[str, ...]:
+    """The extras of the package that these settings need and that are not installed.
+
+    Raises:
+        ConfigurationError: the settings can't be served, whatever is installed.
+    """
+    settings = resolve(environ, args).settings
+    plan = plan_runtime(settings, download=False, installed=lambda module: module in TORCH_SIDE or installed(module))
+    lacks = plan.backend == "pytorch" and not all(map(installed, TORCH_SIDE))
+    return ("pytorch",) if lacks else ()
 
 
 def read_config(path: Path) -> tuple[dict[str, str], dict[str, object]]:
@@ -73,10 +93,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m segmentation.preflight", description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, help="a Serve config file whose args and env_vars count too")
     parser.add_argument("--download", action="store_true", help="fetch a missing checkpoint instead of reporting it")
+    parser.add_argument("--missing-extras", action="store_true", help="print the extras to install, and nothing else")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         variables, args = read_config(options.config) if options.config else ({}, {})
+        if options.missing_extras:
+            print(",".join(missing_extras({**os.environ, **variables}, args)))
+            return 0
         findings = report(*check({**os.environ, **variables}, args, download=options.download))
     except ConfigurationError as error:
         print(f"error    {error.message}")

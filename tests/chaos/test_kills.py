@@ -12,7 +12,8 @@ from siege import under_siege
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 
-def test_deaths_of_replicas_cost_no_request_and_change_no_mask(server: RealServer) -> None:
+def test_deaths_of_replicas_cost_no_request_and_change_no_mask(demo_server: RealServer) -> None:
+    server = demo_server
     before = replica_counts(server)
     with under_siege(server, seed=1) as siege:
         killed = kill_at_random(server, kills=3, seed=1, pauses_s=(0.5, 2))
@@ -23,7 +24,8 @@ def test_deaths_of_replicas_cost_no_request_and_change_no_mask(server: RealServe
     assert {reply.case.path for reply in siege.replies} == {"/segment", "/segment/auto"}
 
 
-def test_the_death_of_the_ingress_fails_only_what_it_had_let_in(server: RealServer) -> None:
+def test_the_death_of_the_ingress_fails_only_what_it_had_let_in(demo_server: RealServer) -> None:
+    server = demo_server
     before = replica_counts(server)
     with under_siege(server, seed=2) as siege:
         time.sleep(1)

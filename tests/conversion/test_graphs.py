@@ -30,7 +30,9 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "vit_b" else []) for name in SHAPES]
+)
 def test_a_converted_model_computes_what_the_reference_does(name: str, tmp_path: Path) -> None:
     architecture: Architecture = SHAPES[name]
     sam = random_sam(architecture, seed=3)

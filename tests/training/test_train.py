@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from segmentation.backends.pytorch.sam_module import build_sam
@@ -14,6 +15,7 @@ SMALL = Architecture(image_size=128, embed_dim=32, depth=2, num_heads=2, global_
 INSTANT = 1e-6
 
 
+@pytest.mark.slow
 def test_each_kind_of_stage_steps_and_resumes(tmp_path: Path) -> None:
     make_pool(tmp_path / "pool", count=2, workers=1)
     pool = open_pool(tmp_path / "pool")

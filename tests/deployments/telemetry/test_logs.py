@@ -39,4 +39,4 @@ def test_lines_follow_serve_to_new_handlers_and_levels(serve_logger: logging.Log
     for name in ("deployments.calls.remote", "segmentation.weights.checkpoints"):
         logging.getLogger(name).info("too quiet")
         logging.getLogger(name).warning("from %s", name)
-    assert late.lines == ["from deployments.calls.remote", "from deployments.preflight"]
+    assert late.lines == ["from deployments.calls.remote", "from segmentation.weights.checkpoints"]

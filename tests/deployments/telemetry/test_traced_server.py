@@ -2,11 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
-from collector import Collector, SentSpan, collecting
-from real_server import RealServer, serving
+from collector import Collector, SentSpan
+from real_server import RealServer
 
 from segmentation.weights.manifest import PROJECT_ROOT
 
@@ -18,17 +17,9 @@ GRID = {"points_per_side": 8, "crop_n_layers": 1, "pred_iou_thresh": 0.0}
 CALLERS_TRACE, CALLERS_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
-@pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with collecting() as collector:
-        yield collector
-
-
-@pytest.fixture(scope="module")
-def server(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    variables = {"SAM_MODEL_TYPE": "demo", "SAM_OTLP_ENDPOINT": collector.url, "SAM_GRID_REPLICAS": "2"}
-    with serving(tmp_path_factory.mktemp("traced"), variables) as server:
-        yield server
+@pytest.fixture
+def server(demo_server: RealServer) -> RealServer:
+    return demo_server
 
 
 def ask(server: RealServer, path: str, request: object, request_id: str, **headers: str) -> int:

@@ -1,9 +1,7 @@
 """A running server as its operator sees it: every panel has data, and one id finds all logs of a request."""
 
 import json
-import shutil
 import socket
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +14,7 @@ import pytest
 from dashboard import ALERTS, panel_series, series_in
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from real_server import RealServer, serving
+from real_server import RealServer
 from waiting import wait_until
 
 from deployments.settings.server import Settings
@@ -30,24 +28,9 @@ GRID = {"points_per_side": 4, "crop_n_layers": 0, "pred_iou_thresh": 0.0}
 REPORTED_S = 60
 
 
-@pytest.fixture(scope="module")
-def ray_folder() -> Iterator[Path]:
-    """Short, because the paths of Ray's sockets may not be long; its own, because Ray lists its nodes in it."""
-    folder = Path(tempfile.mkdtemp(prefix="sam"))
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def server(ray_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    variables = {
-        "SAM_MODEL_TYPE": "demo",
-        "SAM_EMBEDDING_CACHE_MB": "1.5",  # one picture, so that the second evicts it
-        "SAM_EMBEDDING_STORE": str(ray_folder / "store"),
-        "RAY_TMPDIR": str(ray_folder),
-    }
-    with serving(tmp_path_factory.mktemp("watched"), variables) as server:
-        yield server
+@pytest.fixture
+def server(demo_server: RealServer) -> RealServer:
+    return demo_server
 
 
 def post(server: RealServer, path: str, picture: Path, request: Any, request_id: str = "any") -> int:

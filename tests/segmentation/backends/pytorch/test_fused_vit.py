@@ -26,6 +26,7 @@ def measured() -> dict[str, Any]:
     return measured
 
 
+@pytest.mark.slow  # triton's interpreter takes minutes
 @pytest.mark.parametrize(
     ("precision", "bound"),
     [
@@ -40,6 +41,7 @@ def test_embeddings_are_those_of_segment_anything(
     assert measured["errors"][f"{architecture} {precision}"] < bound
 
 
+@pytest.mark.slow
 def test_kernels_that_compute_wrong_are_noticed(measured: dict[str, Any]) -> None:
     sound, broken = measured["faults"]
     assert sound is None
