@@ -9,7 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.http.admission.inlined_body import LARGEST_BYTES
 
 DOCS = "/docs"
-"""The page for people, and what is under it."""
+"""The API's description for people, and what is under it."""
+PAGE = "/"
+"""The page."""
+PAGE_FILES = "/page"
+"""What the page loads."""
 
 ADMITTED = ("/segment", "/embeddings")
 """Paths, and what is under them, that need a place; `/health` and the like always get in."""
@@ -25,7 +29,12 @@ DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page's own files only. Swagger UI sets styles from its script, and has its icons as data."""
+"""The description's own files only. Swagger UI sets styles from its script, and has its icons as data."""
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page's own files only, and pictures that it made itself."""
 
 _SAFETY = {
     "X-Content-Type-Options": "nosniff",
@@ -58,7 +67,7 @@ class AnswerHeaders:
         request_id = request_id_of(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = request_id
         path = path_of(scope)
-        policy = DOCS_POLICY if is_under(path, DOCS) else API_POLICY
+        policy = policy_for(path)
         tells_places = needs_slot(path)
 
         async def send_marked(message: Message) -> None:
@@ -81,6 +90,13 @@ def request_id_of(headers: Headers) -> str:
     """The caller's id if it is harmless, or a new one."""
     given = headers.get("x-request-id", "")
     return given if _HARMLESS_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def policy_for(path: str) -> str:
+    """The `Content-Security-Policy` of answers at the path."""
+    if path == PAGE or is_under(path, PAGE_FILES):
+        return PAGE_POLICY
+    return DOCS_POLICY if is_under(path, DOCS) else API_POLICY
 
 
 def path_of(scope: Scope) -> str:

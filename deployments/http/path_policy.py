@@ -11,11 +11,12 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
-from deployments.http.headers import DOCS, is_under, needs_slot
+from deployments.http.headers import DOCS, PAGE, PAGE_FILES, is_under, needs_slot
 from deployments.http.problems import Problem
 
-OPEN = ("/health", "/openapi.json", DOCS)
-"""Paths, and what is under them, that need no API key: load balancers have none, and people read before they ask."""
+OPEN = ("/health", "/openapi.json", DOCS, PAGE_FILES)
+"""Paths, and what is under them, that need no API key: load balancers have none, people read before they ask, and the
+page asks for the key itself."""
 
 
 def bearer_key(scope: Scope) -> str | None:
@@ -56,6 +57,6 @@ PolicyOf: TypeAlias = Callable[[str], PathPolicy]
 def own_policy(path: str) -> PathPolicy:
     """The policy of the server's own API."""
     return PathPolicy(
-        needs_key=not any(is_under(path, open_path) for open_path in OPEN),
+        needs_key=path != PAGE and not any(is_under(path, open_path) for open_path in OPEN),
         needs_slot=needs_slot(path),
     )

@@ -35,6 +35,7 @@ from deployments.http.openapi.document import (
     responses,
     streamed_answer,
 )
+from deployments.http.page.page import add_page
 from deployments.http.request_reader import RequestReader
 from deployments.http.requests import (
     IMAGE_ID,
@@ -104,6 +105,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
         responses=responses("ready", ("not_ready", "internal"), json_answer(Health)),
     )
     add_docs(app)
+    add_page(app)
     describe(app)
     app.add_exception_handler(HTTPException, _raise)
     # Each is around those before it: a preflight needs no key, and refusals carry every header too.

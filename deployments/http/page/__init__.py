@@ -1,0 +1,1 @@
+"""The page at `/` for people: look, click, count, measure, export."""

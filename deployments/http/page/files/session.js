@@ -1,0 +1,106 @@
+// The open picture on the server: sent once, and again when the server has forgotten it. Knows no canvas.
+
+import { Problem } from "./api.js";
+
+/** @typedef {import("../types").Decode} Decode */
+
+/**
+ * A picture as it was opened.
+ * @typedef {object} Opened
+ * @property {Blob} file
+ * @property {string} name
+ * @property {Decode | null} decode how it is to be read
+ */
+
+/**
+ * What the server says of it.
+ * @typedef {object} Encoded
+ * @property {string} image_id
+ * @property {[number, number]} size height, width
+ * @property {Decode} [decode]
+ */
+
+export class Session {
+  /** @type {Opened | null} */ opened = null;
+  /** The model of every request; empty for the server's default. */
+  model = "";
+  /** @type {Promise<Encoded> | null} */ #encoding = null;
+  #abort = new AbortController();
+
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {(share: number | null) => void} onEncoding told of what has been sent, 0 to 1; null when the work is over
+   */
+  constructor(api, onEncoding) {
+    this.api = api;
+    this.onEncoding = onEncoding;
+  }
+
+  /**
+   * Sends the picture.
+   * @param {Opened} opened
+   * @returns {Promise<Encoded>}
+   */
+  open(opened) {
+    this.#abort.abort(new DOMException("another picture was opened", "AbortError"));
+    this.#abort = new AbortController();
+    this.opened = opened;
+    this.#encoding = null;
+    return this.encoded();
+  }
+
+  /** The picture on the server, once it is there. @returns {Promise<Encoded>} */
+  encoded() {
+    if (!this.#encoding) {
+      const encoding = this.#encode();
+      this.#encoding = encoding;
+      encoding.catch(() => {
+        if (this.#encoding === encoding) this.#encoding = null;
+      });
+    }
+    return this.#encoding;
+  }
+
+  /**
+   * A request about the picture, which is sent again if the server does not hold it any more.
+   * @param {string} path
+   * @param {Record<string, unknown>} document without the picture
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Response>}
+   */
+  async ask(path, document, signal) {
+    for (let tries = 0; ; tries++) {
+      const encoding = this.encoded();
+      const { image_id } = await encoding;
+      signal?.throwIfAborted();
+      try {
+        return await this.api.send(path, { json: { image_id, ...this.#common(), ...document }, signal });
+      } catch (error) {
+        if (!(error instanceof Problem) || error.code !== "unknown_image" || tries >= 2) throw error;
+        if (this.#encoding === encoding) this.#encoding = null;
+      }
+    }
+  }
+
+  #common() {
+    return this.model ? { model: this.model } : {};
+  }
+
+  /** @returns {Promise<Encoded>} */
+  async #encode() {
+    const { opened } = this;
+    const { signal } = this.#abort;
+    if (!opened) throw new Problem(0, { detail: "Open a picture first." });
+    const form = new FormData();
+    form.append("image", opened.file, opened.name);
+    const request = { ...this.#common(), ...(opened.decode ? { decode: opened.decode } : {}) };
+    form.append("request", JSON.stringify(request));
+    this.onEncoding(0);
+    try {
+      const answer = await this.api.send("embeddings", { form, signal, onSent: (share) => this.onEncoding(share) });
+      return await answer.json();
+    } finally {
+      if (!signal.aborted) this.onEncoding(null);
+    }
+  }
+}
