@@ -62,7 +62,7 @@ export interface Analysis {
   rules: Rules;
 }
 
-export interface Statistics { count: number; mean: number; median: number; std: number; cv: number; min: number; max: number; d10: number; d50: number; d90: number }
+export interface Statistics { count: number; mean: number; median: number; std: number | null; cv: number | null; min: number; max: number; d10: number; d50: number; d90: number }
 
 /** A mask that the page holds: decoded once, drawn and hit-tested from then on. */
 export interface Region {

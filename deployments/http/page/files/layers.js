@@ -55,6 +55,21 @@ export class Layers {
   }
 
   /**
+   * Draws more shapes over those that are there: for the moment, whatever their size.
+   * @param {Shape[]} shapes
+   */
+  add(shapes) {
+    for (const shape of shapes) {
+      this.#paint(shape);
+      const [x, y, width, height] = shape.region.bbox;
+      const margin = this.stroke + 1;
+      const area = { x: (x - margin) * this.resolution, y: (y - margin) * this.resolution, width: (width + 2 * margin) * this.resolution, height: (height + 2 * margin) * this.resolution };
+      this.fills.touch(area);
+      this.outlines.touch(area);
+    }
+  }
+
+  /**
    * Draws one part anew.
    * @param {Shape[]} shapes all that are to be seen
    * @param {import("../types").Box} bbox of what has changed, in pixels of the picture

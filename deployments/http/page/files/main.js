@@ -300,12 +300,12 @@ export class App {
   /** Objects that are not in the list yet. @param {Item[]} items @param {boolean} [more] beside those that are kept */
   showArriving(items, more = true) {
     const kept = more ? this.store.doc.sources.filter((item) => item.source === "click") : [];
-    this.#draw([...kept, ...items]);
+    this.#draw([...kept, ...items], more);
   }
 
-  /** @param {Item[]} items */
-  #draw(items) {
-    this.stage.setShapes(items.map((item) => ({ region: item.region, colour: this.colourOf(item) })));
+  /** @param {Item[]} items @param {boolean} [rough] */
+  #draw(items, rough) {
+    this.stage.setShapes(items.map((item) => ({ region: item.region, colour: this.colourOf(item) })), rough);
   }
 
   /** @param {Doc} doc @param {Doc} before */

@@ -36,6 +36,8 @@ export class Stage {
   /** @type {Pyramid | null} */ #picture = null;
   /** @type {Layers | null} */ #layers = null;
   /** @type {Shape[]} */ #shapes = [];
+  /** Whether the layers have small objects below large ones. */
+  #isRough = false;
   #asked = false;
   #density = 1;
   #scratch = newCanvas(1, 1);
@@ -61,12 +63,19 @@ export class Stage {
     this.changedView();
   }
 
-  /** The objects that are to be seen. @param {Shape[]} shapes */
-  setShapes(shapes) {
+  /**
+   * The objects that are to be seen.
+   * @param {Shape[]} shapes
+   * @param {boolean} [rough] more are coming: those that have come are laid over the others
+   */
+  setShapes(shapes, rough = false) {
     const before = this.#shapes;
     this.#shapes = bySize(shapes);
-    if (this.#layers?.ready) {
-      const changed = difference(before, this.#shapes);
+    const changed = difference(before, this.#shapes);
+    if (rough && this.#layers?.ready && changed.length + before.length === shapes.length) {
+      this.#layers.add(changed);
+      this.#isRough = true;
+    } else if (this.#layers?.ready && !this.#isRough) {
       if (changed.length <= 8) for (const shape of changed) this.#layers.redraw(this.#shapes, shape.region.bbox);
       else this.#drawLayers();
     } else this.#drawLayers();
@@ -119,6 +128,7 @@ export class Stage {
       this.#layers = null;
       return;
     }
+    this.#isRough = false;
     this.#layers ??= new Layers(this.view.width, this.view.height, Math.max(1, LINE / this.view.fitScale));
     this.#layers.draw(this.#shapes, () => this.ask());
   }

@@ -2,7 +2,7 @@
 
 import { groupColour } from "./colours.js";
 import { byId, make, show } from "./dom.js";
-import { statisticsOf, valuesOf } from "./figures.js";
+import { coverage, statisticsOf, valuesOf } from "./figures.js";
 import { PROPERTIES, unitOf, valueOf, write } from "./properties.js";
 
 /** @typedef {import("../types").Item} Item */
@@ -171,8 +171,7 @@ function columnsOf(doc) {
 
 /** The figures below the count. @param {Doc} doc @param {Item[]} shown @returns {[string, string][]} */
 function summary(doc, shown) {
-  const covered = shown.reduce((sum, { region }) => sum + region.area, 0) / (shown[0].region.rle.size[0] * shown[0].region.rle.size[1]);
-  const share = `${(100 * Math.min(covered, 1)).toFixed(1)} %`;
+  const share = `${(100 * coverage(shown.map(({ region }) => region))).toFixed(1)} %`;
   if (!doc.analysis) {
     const area = statisticsOf(shown.map(({ region }) => region.area));
     return [["Mean area", `${write(area?.mean)} px²`], ["Median area", `${write(area?.median)} px²`], ["Covered", share]];
