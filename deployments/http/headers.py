@@ -89,7 +89,12 @@ class AnswerHeaders:
 def request_id_of(headers: Headers) -> str:
     """The caller's id if it is harmless, or a new one."""
     given = headers.get("x-request-id", "")
-    return given if _HARMLESS_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _HARMLESS_ID.fullmatch(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    """An id that no other request has."""
+    return uuid.uuid4().hex
 
 
 def policy_for(path: str) -> str:

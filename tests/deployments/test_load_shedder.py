@@ -1,4 +1,4 @@
-"""The door: as many requests come in as the ingress says, and refusals are in its words."""
+"""The load shedder admits as many requests as the ingress says, and rejects with the ingress's problem documents."""
 
 import asyncio
 from collections import Counter
@@ -8,6 +8,7 @@ import pytest
 from httpx2 import ASGITransport, AsyncClient
 from local_graph import LocalGraph
 from segment_anything.modeling import Sam
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from waiting import until
@@ -117,6 +118,53 @@ async def test_a_refusal_is_the_one_of_the_ingress(sam: Sam) -> None:
     assert told_by_ingress.pop("sam-slots") == "1"
     assert told_by_ingress.pop("sam-inlined-bytes") == str(LARGEST_BYTES)
     assert dict(refused.headers) == told_by_ingress
+
+
+@pytest.mark.parametrize("given", ["order 17/b", "\xff", "a" * 129, ""])
+async def test_everybody_sees_the_one_id_that_a_harmful_one_is_replaced_by(given: str) -> None:
+    seen: list[list[str]] = []
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(Headers(scope=scope).getlist("x-request-id"))
+        await Response("{}", headers={"x-request-id": seen[-1][0]})(scope, receive, send)
+
+    async with at(LoadShedder(serve)) as client:
+        for path in ("/segment", "/health"):
+            answer = await client.post(path, headers={"x-request-id": given.encode("latin-1")})
+            assert seen.pop() == [answer.headers["x-request-id"]]
+            assert answer.headers["x-request-id"] not in {given, ""}
+
+
+async def test_clients_do_not_overrule_timeouts_and_nothing_comes_that_serve_fails_to_decode() -> None:
+    seen: dict[str, str] = {}
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.update(Headers(scope=scope))
+        await Response("{}")(scope, receive, send)
+
+    async with at(LoadShedder(serve)) as client:
+        headers = {
+            "x-request-disconnect-disabled": b"?1",
+            "x-session-id": b"\xff",
+            "serve-multiplexed-model-id": b"\xff",
+        }
+        await client.post("/segment", headers={**headers, "x-request-timeout-seconds": b"0.001", "x-own": b"\xff"})
+    assert not {*headers, "x-request-timeout-seconds"} & set(seen)
+    assert seen["x-own"] == "\xff"
+
+
+async def test_serves_own_refusals_and_its_silence_become_problems() -> None:
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("Request dropped due to backpressure", 503, media_type="text/plain")(scope, receive, send)
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        return
+
+    for app, code in ((refusing, "overloaded"), (silent, "replica_lost")):
+        async with at(LoadShedder(app)) as client:
+            answer = await client.post("/segment")
+            assert (answer.status_code, answer.json()["code"]) == (503, code)
+            assert answer.headers["retry-after"]
 
 
 async def test_an_id_that_could_do_harm_is_not_echoed() -> None:

@@ -7,15 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from deployments.http.connections import BoundedHttpProtocol, ConnectionBounds
 
 START_S = 20
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: ASGIApp, bounds: ConnectionBounds | None = None) -> Iterator[str]:
     """Serves the app on a free port of this machine, and yields its address, `http://127.0.0.1:PORT`."""
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=2)
+
+    class Protocol(BoundedHttpProtocol):
+        pass
+
+    Protocol.bounds = bounds or ConnectionBounds()
+    config = uvicorn.Config(
+        app, port=0, http=Protocol, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=2
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="uvicorn", daemon=True)
     thread.start()
