@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segmentation.automatic.generate import Candidates, DecodingParameters
 from segmentation.errors import SegmentationError
 from segmentation.masks.formats import MaskFormat
-from segmentation.pictures.pixels import DecodeOptions
+from segmentation.pictures.options import DecodeOptions
 from segmentation.types import CropBox, Prompt, Size
 
 Json: TypeAlias = Mapping[str, object]

@@ -23,7 +23,7 @@ from segmentation.automatic.generate import (
 )
 from segmentation.errors import InvalidRequest, LimitExceeded
 from segmentation.masks.formats import MaskFormat
-from segmentation.pictures.pixels import DecodeOptions, Scaling
+from segmentation.pictures.options import DecodeOptions, Scaling
 from segmentation.types import Prompt
 
 IMAGE_ID = r"^[A-Za-z0-9_-]{1,64}$"

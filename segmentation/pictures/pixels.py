@@ -1,81 +1,38 @@
 """From stored samples of any kind to the 8-bit RGB that the model takes. Knows arrays, not files.
 
-The rules, as a user of a microscope meets them:
-    8-bit samples are left alone unless a scaling is asked for.
-    16-bit, 32-bit and float samples are stretched from their own minimum and maximum to 0 and 255 ("minmax"): a
-        camera's 12 bits in a 16-bit file fill the range, and nothing is clipped. "percentile" ignores hot pixels.
+The rule:
+    Unsigned samples of 8 bits are left alone, and those of fewer bits spread evenly over 0 to 255, unless a scaling is
+        asked for.
+    All others are stretched ("percentile"): the 0.1th percentile of the valid samples becomes 0, the 99.9th 255. A
+        camera's 12 bits in a 16-bit file fill the range, and one hot pixel changes nothing. Where both are one value,
+        "minmax" takes their place.
     Colours are stretched together, so that hues stay; every other channel has its own range.
     One channel becomes grey, two red and green, three red, green and blue.
-    NaN and -inf become 0, +inf becomes 255; a flat channel becomes 0. None of them takes part in choosing the range.
+    Samples that are not valid take no part in choosing the range: NaN, infinities, the file's nodata value, the lowest
+        float32 that stands for nodata, masked and fully transparent pixels.
+    NaN, -inf and nodata become 0, +inf becomes 255; a flat channel becomes 0.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.errors import InvalidRequest
+from segmentation.pictures.options import PERCENTILES, AppliedDecode, DecodeOptions, Scaling
 
-Scaling = Literal["minmax", "percentile", "range"]
-
-PERCENTILES = (0.5, 99.5)
-MAX_PAGE = 9_999
 BLOCK = 1 << 20
 """Samples that are scaled at a time: intermediate float64 values stay small."""
+FLT_MAX = float(np.finfo(np.float32).max)
+HISTOGRAM_BYTES = 2
+"""Integers of up to so many bytes are counted rather than sorted."""
 
+_UNTAGGED_NODATA = {4: (FLT_MAX, 3.4e38), 8: (FLT_MAX, 3.4e38, np.finfo(np.float64).max)}
+"""By bytes of a float: values that tools write for "no data", of either sign and often without a tag that says so."""
 
-@dataclass(frozen=True, slots=True)
-class DecodeOptions:
-    """How to read a picture that is more than one 8-bit RGB frame.
-
-    page: of a TIFF, or frame of an animation, 0 to 9999.
-    channels: one to three of the picture's channels, from 0, shown as grey, (red, green), or (red, green, blue). Alpha
-        counts as the last channel; palettes and CMYK count as RGB. None: the colours, or the first three channels.
-    scaling: None leaves 8-bit samples alone and takes "minmax" for all others.
-    range: (low, high) that become 0 and 255: sample values for "range", where it is needed; percentiles for
-        "percentile", by default 0.5 and 99.5.
-
-    With channels or scaling given, samples are taken as stored: no colour profile is applied.
-
-    Raises:
-        InvalidRequest: a value that can't be, or a range that the scaling does not take.
-    """
-
-    page: int = 0
-    channels: tuple[int, ...] | None = None
-    scaling: Scaling | None = None
-    range: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if not _is_index(self.page) or self.page > MAX_PAGE:
-            raise InvalidRequest(f"page is a whole number from 0 to {MAX_PAGE}", "/decode/page")
-        if self.channels is not None and not (1 <= len(self.channels) <= 3 and all(map(_is_index, self.channels))):
-            raise InvalidRequest("channels are one to three whole numbers from 0", "/decode/channels")
-        if self.scaling not in {None, "minmax", "percentile", "range"}:
-            raise InvalidRequest("scaling is minmax, percentile or range", "/decode/scaling")
-        self._check_range()
-
-    def _check_range(self) -> None:
-        if self.range is None:
-            if self.scaling == "range":
-                raise InvalidRequest(
-                    "scaling range needs a range: the two values that become 0 and 255", "/decode/range"
-                )
-            return
-        if self.scaling not in {"range", "percentile"}:
-            raise InvalidRequest("a range needs scaling range or percentile", "/decode/range")
-        if len(self.range) != 2 or not all(map(math.isfinite, self.range)) or not self.range[0] < self.range[1]:
-            raise InvalidRequest("range is two finite numbers, the lower one first", "/decode/range")
-        if self.scaling == "percentile" and not 0 <= self.range[0] < self.range[1] <= 100:
-            raise InvalidRequest("percentiles lie between 0 and 100", "/decode/range")
-
-    @property
-    def as_stored(self) -> bool:
-        """Whether samples are wanted as they are stored, rather than as a viewer shows them."""
-        return self.channels is not None or self.scaling is not None
+Limits = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,71 +42,193 @@ class Samples:
     values: [H, W, C], any integer or float type.
     shown: the channels that are shown when none are chosen.
     colour: whether `shown` are red, green and blue of one colour picture.
+    valid: bool [H, W, C], [H, W, 1] for all channels, or None: all of them.
+    bits: of a sample, 1 to 8, where the levels of fewer than 8 bits are stored in bytes.
+    inverted: whether the lowest level is white (TIFF's MinIsWhite).
+    numbers: which of the picture's channels `values` holds; None: all of them.
     """
 
     values: NDArray[Any]
     shown: tuple[int, ...]
     colour: bool
+    valid: NDArray[np.bool_] | None = None
+    bits: int = 8
+    inverted: bool = False
+    numbers: tuple[int, ...] | None = None
+
+    def place(self, channel: int) -> int:
+        """Where a channel of the picture is in `values`."""
+        return channel if self.numbers is None else self.numbers.index(channel)
 
 
-def to_rgb(samples: Samples, options: DecodeOptions) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3], RGB, by the rules above.
+def to_rgb(samples: Samples, options: DecodeOptions) -> tuple[NDArray[np.uint8], AppliedDecode]:
+    """(uint8 [H, W, 3], RGB, by the rule above; how it was made). May be the samples themselves.
 
     Raises:
         InvalidRequest: a channel that the picture does not have.
     """
-    height, width, count = samples.values.shape
+    if samples.numbers is None:
+        require_channels(samples.values.shape[2], options)
+    channels = options.channels or samples.shown
+    planes = [samples.values[:, :, samples.place(channel)] for channel in channels]
+    low: float | tuple[float, ...] | None = None
+    high: float | tuple[float, ...] | None = None
+    scaling: Scaling | None = None
+    if options.scaling is not None or samples.values.dtype != np.uint8:
+        valid = [_valid(samples, channel) for channel in channels]
+        together = samples.colour and options.channels is None
+        groups = [range(len(planes))] if together else [range(index, index + 1) for index in range(len(planes))]
+        ranges = [_limits([planes[i] for i in group], [valid[i] for i in group], options) for group in groups]
+        scaling = "minmax" if any(kind == "minmax" for _, kind in ranges) else ranges[0][1]
+        limits = [limit for group, (limit, _) in zip(groups, ranges, strict=True) for _ in group]
+        planes = [
+            _scale(plane, mask, *limit, inverted=samples.inverted)
+            for plane, mask, limit in zip(planes, valid, limits, strict=True)
+        ]
+        low, high = _shared([a for a, _ in limits]), _shared([b for _, b in limits])
+    elif samples.bits < 8 or samples.inverted:
+        levels = _levels(samples.bits, inverted=samples.inverted)
+        planes = [levels[plane] for plane in planes]
+    elif channels == (0, 1, 2) and samples.values.shape[2] == 3:
+        return samples.values, AppliedDecode(options.page, channels)
+    return _stack(planes), AppliedDecode(options.page, tuple(channels), scaling, low, high)
+
+
+def require_channels(count: int, options: DecodeOptions) -> None:
+    """Raises InvalidRequest for the first of the channels that a picture of so many does not have."""
     for index, channel in enumerate(options.channels or ()):
         if channel >= count:
             raise InvalidRequest(f"the picture has {count} channels, counted from 0", f"/decode/channels/{index}")
-    channels = options.channels or samples.shown
-    planes = [samples.values[:, :, channel] for channel in channels]
-    if options.scaling is not None or samples.values.dtype != np.uint8:
-        limits = [_limits(plane, options) for plane in planes]
-        if samples.colour and options.channels is None:
-            limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * len(planes)
-        planes = [_scale(plane, low, high) for plane, (low, high) in zip(planes, limits, strict=True)]
-    rgb = np.zeros((height, width, 3), np.uint8)
+
+
+def valid_samples(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
+    """Which samples are values: bool [H, W, C], or None where all are.
+
+    Args:
+        values: [H, W, C].
+        nodata: the sample value that stands for none.
+    """
+    valid: NDArray[np.bool_] | None = None
+    if values.dtype.kind == "f":
+        valid = np.isfinite(values)
+        for value in _UNTAGGED_NODATA.get(values.dtype.itemsize, ()):
+            valid &= np.abs(values) != values.dtype.type(value)
+    if nodata is not None and not np.isnan(nodata):
+        given = values != _as_stored(nodata, values.dtype)
+        valid = given if valid is None else valid & given
+    return None if valid is None or valid.all() else valid
+
+
+def _as_stored(value: float, dtype: np.dtype[Any]) -> Any:
+    """The value as the type holds it: a float32 file can't hold what its tag says in decimals."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return dtype.type(value)
+    return value
+
+
+def _valid(samples: Samples, channel: int) -> NDArray[np.bool_] | None:
+    if samples.valid is None:
+        return None
+    return samples.valid[:, :, samples.place(channel) if samples.valid.shape[2] > 1 else 0]
+
+
+def _limits(
+    planes: Sequence[NDArray[Any]], valid: Sequence[NDArray[np.bool_] | None], options: DecodeOptions
+) -> tuple[Limits, Scaling]:
+    """((the sample values that become 0 and 255), the scaling that chose them)."""
+    if options.scaling == "range" and options.range is not None:
+        return options.range, "range"
+    given = [plane.ravel() if mask is None else plane[mask] for plane, mask in zip(planes, valid, strict=True)]
+    if planes[0].dtype.kind == "f":
+        given = [values[np.isfinite(values)] for values in given]
+    given = [values for values in given if values.size]
+    if not given:
+        return (0.0, 0.0), options.scaling or "percentile"
+    extremes = float(min(values.min() for values in given)), float(max(values.max() for values in given))
+    if options.scaling == "minmax":
+        return extremes, "minmax"
+    limits = _percentiles(given, options.range or PERCENTILES)
+    if not limits[0] < limits[1] and options.range is None:
+        return extremes, "minmax"
+    return limits, "percentile"
+
+
+def _percentiles(given: Sequence[NDArray[Any]], wanted: Limits) -> Limits:
+    """As `numpy.percentile` (linear interpolation) of all of them together."""
+    dtype = given[0].dtype
+    if dtype.kind in "ui" and dtype.itemsize <= HISTOGRAM_BYTES:
+        lowest, levels = np.iinfo(dtype).min, 1 << 8 * dtype.itemsize
+        counts = [np.bincount(values.astype(np.int64) - lowest, minlength=levels) for values in given]
+        return _of_counts(np.sum(counts, axis=0), lowest, wanted)
+    together = given[0] if len(given) == 1 else np.concatenate(given)
+    if dtype.kind == "f" and dtype.itemsize < 8:
+        together = together.astype(np.float64) if dtype.itemsize < 4 else together
+    low, high = np.percentile(together, wanted)
+    return float(low), float(high)
+
+
+def _of_counts(counts: NDArray[np.int64], lowest: int, wanted: Limits) -> Limits:
+    ends = np.cumsum(counts)
+    places = np.array(wanted) / 100 * (int(ends[-1]) - 1)
+    below = np.searchsorted(ends, np.floor(places), side="right") + lowest
+    above = np.searchsorted(ends, np.ceil(places), side="right") + lowest
+    low, high = below + (above - below) * (places - np.floor(places))
+    return float(low), float(high)
+
+
+def _scale(
+    plane: NDArray[Any], valid: NDArray[np.bool_] | None, low: float, high: float, *, inverted: bool
+) -> NDArray[np.uint8]:
+    """[H, W] of any type to uint8 [H, W]; halves round up. Samples that are not valid become 0."""
+    if not low < high:
+        return np.zeros(plane.shape, np.uint8)
+    if plane.dtype.kind == "u" and plane.dtype.itemsize <= HISTOGRAM_BYTES and valid is None:
+        every = np.arange(1 << 8 * plane.dtype.itemsize, dtype=np.float64)
+        table = _to_levels(every, low, high)
+        return np.asarray((255 - table if inverted else table)[plane])
+    scaled = np.zeros(plane.shape, np.uint8)
+    for rows in _row_blocks(plane.shape):
+        levels = _to_levels(plane[rows], low, high)
+        if inverted:
+            levels = 255 - levels
+        if valid is not None:
+            # Infinities are not valid, and have a level all the same.
+            kept = valid[rows] | (plane[rows] == np.inf) if plane.dtype.kind == "f" else valid[rows]
+            levels = np.where(kept, levels, np.uint8(0))
+        scaled[rows] = levels
+    return scaled
+
+
+def _to_levels(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    with np.errstate(all="ignore"):  # NaN and infinities have their rule
+        # Halved, because the difference of two finite floats may overflow.
+        levels = (values.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2) * 255
+        return np.asarray(np.floor(np.nan_to_num(levels.clip(0, 255), nan=0.0) + 0.5), np.uint8)
+
+
+def _levels(bits: int, *, inverted: bool) -> NDArray[np.uint8]:
+    """Level -> level of 0 to 255, for samples of up to 8 bits in bytes."""
+    highest = (1 << bits) - 1
+    table = (np.minimum(np.arange(256), highest) * 255 + highest // 2) // highest
+    return (255 - table if inverted else table).astype(np.uint8)
+
+
+def _shared(values: Sequence[float]) -> float | tuple[float, ...]:
+    return values[0] if len(set(values)) == 1 else tuple(values)
+
+
+def _stack(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    rgb = np.zeros((*planes[0].shape, 3), np.uint8)
     if len(planes) == 1:
         rgb[:] = planes[0][:, :, None]
-    else:
-        for channel, plane in enumerate(planes):
-            rgb[:, :, channel] = plane
+        return rgb
+    for channel, plane in enumerate(planes):
+        rgb[:, :, channel] = plane
     return rgb
-
-
-def _limits(plane: NDArray[Any], options: DecodeOptions) -> tuple[float, float]:
-    """The sample values that become 0 and 255."""
-    if options.scaling == "range" and options.range is not None:
-        return options.range
-    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-    if finite.size == 0:
-        return 0.0, 0.0
-    if options.scaling == "percentile":
-        low, high = np.percentile(finite, options.range or PERCENTILES)
-        return float(low), float(high)
-    return float(finite.min()), float(finite.max())
-
-
-def _scale(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """[H, W] of any type to uint8 [H, W]; halves round up."""
-    scaled = np.zeros(plane.shape, np.uint8)
-    if not low < high:
-        return scaled
-    with np.errstate(all="ignore"):  # NaN and infinities have their rule
-        for rows in _row_blocks(plane.shape):
-            # Halved, because the difference of two finite floats may overflow.
-            values = plane[rows].astype(np.float64) / 2
-            levels = (values - low / 2) / (high / 2 - low / 2) * 255
-            scaled[rows] = np.floor(np.nan_to_num(levels.clip(0, 255), nan=0.0) + 0.5)
-    return scaled
 
 
 def _row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     height, width = shape
     step = max(1, BLOCK // max(1, width))
     return (slice(start, start + step) for start in range(0, height, step))
-
-
-def _is_index(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

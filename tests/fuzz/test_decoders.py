@@ -18,7 +18,7 @@ from deployments.http.body import _read_form, image_bytes, strict_json
 from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest, UnsupportedMediaType
 from segmentation.masks import rle
 from segmentation.pictures.decode import decode_image
-from segmentation.pictures.pixels import DecodeOptions
+from segmentation.pictures.options import DecodeOptions
 
 Run = Callable[[Callable[[], None]], None]
 EXAMPLES = 60

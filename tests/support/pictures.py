@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from segmentation.pictures.decode import decode_image
-from segmentation.pictures.pixels import DecodeOptions
+from segmentation.pictures.options import DecodeOptions
 
 KINDS = ("JPEG", "PNG", "TIFF", "WebP", "BMP", "GIF")
 HEIGHT, WIDTH = 23, 37
@@ -50,8 +50,15 @@ def tiff_of(values: NDArray[Any], **options: Any) -> bytes:
 TWELVE_BITS = (scene(1, np.uint16)[:, :, 0] >> 4) + 7
 """uint16 [H, W], as of a 12-bit camera."""
 
-LEVELS = np.floor((TWELVE_BITS - TWELVE_BITS.min()) / np.ptp(TWELVE_BITS).astype(float) * 255 + 0.5).astype(np.uint8)
-"""`TWELVE_BITS` stretched from its extremes to 0 and 255."""
+
+def stretched(values: NDArray[Any], percentiles: tuple[float, float] = (0.1, 99.9)) -> NDArray[np.uint8]:
+    """uint8 of any shape: the values between two of their percentiles spread over 0 to 255, halves up."""
+    low, high = np.percentile(values, percentiles)
+    return np.floor(((values - low) / (high - low) * 255).clip(0, 255) + 0.5).astype(np.uint8)
+
+
+LEVELS = stretched(TWELVE_BITS)
+"""`TWELVE_BITS` as the server shows it by default."""
 
 
 def pillow(data: bytes) -> NDArray[np.uint8]:

@@ -26,7 +26,7 @@ from deployments.calls.messages import PictureFile
 from deployments.replicas.caches.blobs import Blobs
 from deployments.replicas.caches.cached_image import CachedImage
 from deployments.telemetry.events import StoreUsed
-from segmentation.pictures.pixels import DecodeOptions
+from segmentation.pictures.options import DecodeOptions
 
 MAGIC = b"SAM Serve embedding 1\n"
 MAX_WAITING_BYTES = 256_000_000

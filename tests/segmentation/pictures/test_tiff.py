@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import DTypeLike
-from pictures import HEIGHT, LEVELS, TWELVE_BITS, WIDTH, decode, encoded, scene, tiff_of
+from pictures import HEIGHT, LEVELS, TWELVE_BITS, WIDTH, decode, encoded, scene, stretched, tiff_of
 from PIL import Image
 
 from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest
@@ -21,7 +21,7 @@ def test_channels_are_chosen_and_stretched_each_by_itself() -> None:
     ):
         assert np.array_equal(decode(data), np.repeat(LEVELS[:, :, None], 3, axis=2))
         two = decode(data, channels=(3, 0))
-        assert np.abs(two[:, :, 0].astype(int) - (255 - LEVELS)).max() <= 1
+        assert np.abs(two[:, :, 0].astype(int) - stretched(5000 - TWELVE_BITS.astype(int))).max() <= 1
         assert np.array_equal(two[:, :, 1], LEVELS)
         assert not two[:, :, 2].any()
         grey = decode(data, channels=(3,))
@@ -44,13 +44,11 @@ def test_no_channel_is_lost(count: int, dtype: DTypeLike, planarconfig: str) -> 
     assert np.array_equal(decode(data), decode(data, channels=tuple(range(min(3, count)))))
 
 
-def test_sixteen_bit_colour_is_pillows_by_default_and_exact_when_asked() -> None:
-    values = scene(3, np.uint16)
+def test_sixteen_bit_colours_are_stretched_together() -> None:
+    values = scene(3, np.uint16) >> 4
     data = tiff_of(values, photometric="rgb")
-    assert np.array_equal(decode(data), values >> 8)
-    dim = tiff_of(values >> 4, photometric="rgb")
-    levels = (values >> 4).astype(float)
-    assert np.array_equal(decode(dim, scaling="minmax"), np.floor((levels - levels.min()) / np.ptp(levels) * 255 + 0.5))
+    assert np.array_equal(decode(data), stretched(values))
+    assert np.array_equal(decode(data, scaling="minmax"), stretched(values, (0, 100)))
 
 
 def test_pages_of_a_stack() -> None:

@@ -23,7 +23,7 @@ from deployments.replicas.caches.cached_image import CachedImage
 from deployments.replicas.caches.embedding_store import MAX_WAITING_BYTES, EmbeddingStore
 from deployments.settings.api_keys import parse_api_keys
 from deployments.telemetry.events import STORE_OUTCOMES, EmbeddingLookedUp, EmitEvent, Event, StoreUsed
-from segmentation.pictures.pixels import DecodeOptions
+from segmentation.pictures.options import DecodeOptions
 
 GRID = {"points_per_side": 4, "crop_n_layers": 1, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.3}
 PROMPTS = {"prompts": [{"points": [[100, 60]]}]}
