@@ -44,7 +44,7 @@ class Bench:
 
     def embedding(self, image: np.ndarray) -> np.ndarray:
         side = self.spec.architecture.image_size
-        resized = resize_image(image, side)
+        resized = resize_image(image, self.spec.architecture.frame)
         sizes = np.array([resized.shape[:2]], np.int64)
         return self.encoder.encode(pad_to_square(resized, side)[None], sizes)[0]
 

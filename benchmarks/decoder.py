@@ -40,7 +40,8 @@ from benchmarks.transformers_sam import open_transformers
 from conversion.pair import Source, write_pair
 from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.types import PromptTokens
-from segmentation.weights.manifest import Architecture, ModelSpec, load_manifest
+from segmentation.weights.architecture import Architecture
+from segmentation.weights.manifest import ModelSpec, load_manifest
 from tests.support.oracle import random_sam
 
 PROMPTS = 64

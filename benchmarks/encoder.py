@@ -37,7 +37,8 @@ from numpy.typing import NDArray
 from benchmarks.encoder_contenders import CHECKPOINT, NAMES, Encode, open_contender, pictures
 from benchmarks.encoder_flops import attention_flops, linear_flops
 from benchmarks.report import finish, gemm_peak, machine
-from segmentation.weights.manifest import Architecture, load_manifest
+from segmentation.weights.architecture import Architecture
+from segmentation.weights.manifest import load_manifest
 from tests.support.oracle import random_sam
 
 Times = dict[str, dict[str, float]]

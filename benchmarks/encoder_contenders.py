@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.weights.manifest import Architecture, load_manifest
+from segmentation.weights.architecture import Architecture
+from segmentation.weights.manifest import load_manifest
 
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """uint8 [B, S, S, 3], whole squares, to embeddings float32 [B, C, h, w]."""

@@ -1,9 +1,9 @@
 """Operations of SAM's image encoder: the floor of every encoder's time."""
 
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import VitArchitecture
 
 
-def linear_flops(architecture: Architecture) -> float:
+def linear_flops(architecture: VitArchitecture) -> float:
     """Of one picture's products with weights: blocks, patch embedding, neck."""
     tokens, dim = architecture.embedding_side**2, architecture.embed_dim
     blocks = architecture.depth * 12 * dim**2
@@ -12,7 +12,7 @@ def linear_flops(architecture: Architecture) -> float:
     return 2.0 * tokens * (blocks + patches + neck)
 
 
-def attention_flops(architecture: Architecture) -> float:
+def attention_flops(architecture: VitArchitecture) -> float:
     """Of one picture's products of queries, keys and values; without windows' padding and positions, which a faster
     method might do without."""
     tokens, dim = architecture.embedding_side**2, architecture.embed_dim

@@ -18,8 +18,9 @@ from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.backends.protocol import EncoderBackend, RuntimeInfo
 from segmentation.backends.pytorch.backend import PyTorchEncoder
+from segmentation.weights.architecture import Architecture
 from segmentation.weights.checkpoints import ensure_checkpoint
-from segmentation.weights.manifest import PROJECT_ROOT, Architecture, load_manifest
+from segmentation.weights.manifest import PROJECT_ROOT, load_manifest
 from segmentation.weights.tensors import load_state_dict
 
 AUTOMATIC = AutomaticParameters(points_per_side=16, pred_iou_thresh=0.5, stability_score_thresh=0.8)

@@ -30,7 +30,7 @@ from PIL import Image, ImageOps, features
 from benchmarks.pictures import picture
 from benchmarks.report import finish, interleaved, machine
 from segmentation.pictures.decode import open_image
-from segmentation.transforms import input_size, resize_image
+from segmentation.transforms import InputFrame, input_size, resize_image
 
 Pixels = NDArray[np.uint8]
 Contender = Callable[[bytes], Pixels]
@@ -93,22 +93,24 @@ def _jpegs() -> dict[str, bytes]:
 
 
 def _contenders(modules: Mapping[str, ModuleType], side: int) -> dict[str, Contender]:
+    frame = InputFrame(side)
+
     def pillow(data: bytes) -> Pixels:
-        return resize_image(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"), side)
+        return resize_image(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"), frame)
 
     def pillow_own(data: bytes) -> Pixels:
         image = Image.open(io.BytesIO(data))
         image.draft("RGB", (side, side))
-        return resize_image(ImageOps.exif_transpose(image).convert("RGB"), side)
+        return resize_image(ImageOps.exif_transpose(image).convert("RGB"), frame)
 
     found: dict[str, Contender] = {
-        "ours": lambda data: resize_image(open_image(data, max_megapixels=64), side),
+        "ours": lambda data: resize_image(open_image(data, max_megapixels=64), frame),
         "pillow": pillow,
         "pillow_own": pillow_own,
     }
     if simplejpeg := modules.get("simplejpeg"):
         # It leaves EXIF alone; the least that turns its arrays is a view.
-        found["simplejpeg"] = lambda data: resize_image(_turned(simplejpeg.decode_jpeg(data), data), side)
+        found["simplejpeg"] = lambda data: resize_image(_turned(simplejpeg.decode_jpeg(data), data), frame)
     if cv2 := modules.get("cv2"):
 
         def opencv(data: bytes) -> Pixels:
@@ -117,11 +119,11 @@ def _contenders(modules: Mapping[str, ModuleType], side: int) -> dict[str, Conte
 
         def opencv_own(data: bytes) -> Pixels:
             whole = opencv(data)
-            height, width = input_size((whole.shape[0], whole.shape[1]), side)
+            height, width = input_size((whole.shape[0], whole.shape[1]), frame)
             resized: Pixels = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
             return resized
 
-        found |= {"opencv": lambda data: resize_image(opencv(data), side), "opencv_own": opencv_own}
+        found |= {"opencv": lambda data: resize_image(opencv(data), frame), "opencv_own": opencv_own}
     if pyvips := modules.get("pyvips"):
 
         def vips_own(data: bytes) -> Pixels:
@@ -133,7 +135,7 @@ def _contenders(modules: Mapping[str, ModuleType], side: int) -> dict[str, Conte
 
         def vips(data: bytes) -> Pixels:
             image = pyvips.Image.new_from_buffer(data, "", access="sequential")
-            return resize_image(_turned(image.numpy(), data), side)
+            return resize_image(_turned(image.numpy(), data), frame)
 
         found |= {"pyvips": vips, "pyvips_own": vips_own}
     return found

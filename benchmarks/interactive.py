@@ -70,7 +70,7 @@ def compare(sam: Sam, decoder: OnnxDecoder, embedding: NDArray[np.float32], roun
     predictor = SamPredictor(sam)
     predictor.features = torch.from_numpy(embedding)[None]
     predictor.original_size, predictor.is_image_set = size, True
-    predictor.input_size = input_size(size, decoder.architecture.image_size)
+    predictor.input_size = input_size(size, decoder.architecture.frame)
     prepared = decoder.prepare(embedding)
     grid = np.stack(np.meshgrid(SLOTS, SLOTS), axis=-1).reshape(-1, 1, 2)
     points = (grid * (size[1], size[0])).astype(np.float32)

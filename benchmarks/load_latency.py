@@ -35,7 +35,7 @@ class Decode:
         self._decoder: DecoderBackend = open_decoder(plan, device="cpu", threads=sizing.decoder.threads)
         self._size = photo.size
         side = encoder.architecture.image_size
-        resized = resize_image(decode_image(photo.file, max_megapixels=64), side)
+        resized = resize_image(decode_image(photo.file, max_megapixels=64), encoder.architecture.frame)
         sizes = np.array([resized.shape[:2]], np.int64)
         embedding = encoder.encode(pad_to_square(resized, side)[None], sizes)[0]
         self._image: PreparedImage = self._decoder.prepare(embedding)

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 from conversion.convert_to_onnx import add_common_arguments, convert, find_pair, model_spec, refuse_precision, run
+from segmentation.backends.select import models_of
 from segmentation.settings import resolve_runtime
 from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint
-from segmentation.weights.manifest import ModelSpec
+from segmentation.weights.manifest import ModelEntry
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,12 +33,13 @@ def main(argv: list[str] | None = None) -> int:
             return
         refuse_precision(options.precision)  # before gigabytes are downloaded for it
         checkpoint = ensure_checkpoint(spec, settings.model_dir)
-        convert(checkpoint, spec, settings.onnx_dir, precision=options.precision, force=options.force)
+        known = models_of(settings).values()
+        convert(checkpoint, spec, settings.onnx_dir, precision=options.precision, force=options.force, known=known)
 
     return run(work)
 
 
-def _is_converted(spec: ModelSpec, model_dir: Path, onnx_dir: Path, precision: str) -> bool:
+def _is_converted(spec: ModelEntry, model_dir: Path, onnx_dir: Path, precision: str) -> bool:
     """Whether a whole pair is there and there is no checkpoint to compare it with: then none is downloaded for it."""
     return find_checkpoint(spec, model_dir) is None and find_pair(onnx_dir, spec, precision) is not None
 

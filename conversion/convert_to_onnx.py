@@ -23,13 +23,14 @@ from segmentation.backends.onnx.files import OnnxPair, pair_paths, read_metadata
 from segmentation.backends.precision import cpu_flags, runs
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.pytorch.backend import PyTorchDecoder, PyTorchEncoder
+from segmentation.backends.pytorch.checkpoint import fit
 from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import models_of
 from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
 from segmentation.settings import RuntimeSettings, resolve_runtime
 from segmentation.weights.checkpoints import sha256_file
-from segmentation.weights.manifest import ModelSpec, find_model
-from segmentation.weights.tensors import load_state_dict
+from segmentation.weights.manifest import ModelEntry, find_model
+from segmentation.weights.tensors import read_checkpoint
 
 PRECISIONS = ("fp32", "int8", "bf16")
 """What can be converted to. bf16 runs on PyTorch: its conversion only measures the quality."""
@@ -43,7 +44,7 @@ class ParityError(Exception):
 
 def convert(
     checkpoint: Path,
-    spec: ModelSpec,
+    entry: ModelEntry,
     onnx_dir: Path,
     *,
     precision: str = "fp32",
@@ -51,18 +52,20 @@ def convert(
     say: Say = print,
     compare: Callable[..., Iterable[Finding]] = compare,
     flags: Callable[[], frozenset[str] | None] = cpu_flags,
+    known: Iterable[ModelEntry] = (),
 ) -> None:
     """Makes the pair of a checkpoint, unless a whole one of the same checkpoint is there.
 
     Args:
-        checkpoint: a file that `torch.save` wrote.
-        spec: the model type that the pair will be.
+        checkpoint: a file in any layout that `segmentation.weights.tensors` reads.
+        entry: the model type that the pair will be.
         onnx_dir: where to.
         precision: of the encoder.
         force: convert even if the pair is there.
         say: takes each line of the report.
         compare: how the finished pair is held to the reference, as `conversion.verify.compare`.
         flags: what this CPU can do.
+        known: other model types, whose name an error may say.
 
     Raises:
         ConfigurationError: the checkpoint can't be converted, or not here, or a pair of another checkpoint is there.
@@ -72,14 +75,17 @@ def convert(
     if not checkpoint.is_file():
         raise ModelFileError(f"{checkpoint} is missing")
     source = sha256_file(checkpoint)
-    if not force and (pair := find_pair(onnx_dir, spec, precision)):
+    if not force and (pair := find_pair(onnx_dir, entry, precision)):
         refuse_other_source(pair, source)
         say(
             f"{pair.encoder} and {pair.decoder.name} are whole and of this checkpoint; nothing to do "
             "(--force converts again)"
         )
         return
-    state = load_state_dict(checkpoint)
+    read = read_checkpoint(checkpoint)
+    for note in read.notes:
+        say(note)
+    state, spec = read.state, fit(entry, read.state, str(checkpoint), known)
     sam = build_reference(spec.architecture, state, checkpoint)
     say(f"converting {checkpoint} ({spec.name})")
 
@@ -150,7 +156,7 @@ def _refuse_other_decoder(decoder: Path, source: str) -> None:
         raise ConfigurationError(f"{decoder} comes from another checkpoint; --force replaces it")
 
 
-def find_pair(onnx_dir: Path, spec: ModelSpec, precision: str) -> OnnxPair | None:
+def find_pair(onnx_dir: Path, spec: ModelEntry, precision: str) -> OnnxPair | None:
     """The pair if it is there and whole."""
     try:
         return verify_pair(onnx_dir, spec, precision)
@@ -195,7 +201,8 @@ def main(argv: list[str] | None = None) -> int:
         settings = resolve_runtime(os.environ)
         spec = model_spec(settings, options.model_type)
         onnx_dir = options.output_dir or settings.onnx_dir
-        convert(options.checkpoint, spec, onnx_dir, precision=options.precision, force=options.force)
+        known = models_of(settings).values()
+        convert(options.checkpoint, spec, onnx_dir, precision=options.precision, force=options.force, known=known)
 
     return run(work)
 
@@ -207,7 +214,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace a pair that is there")
 
 
-def model_spec(settings: RuntimeSettings, model_type: str | None) -> ModelSpec:
+def model_spec(settings: RuntimeSettings, model_type: str | None) -> ModelEntry:
     """The model that was asked for, or else the settings'."""
     return find_model(model_type or settings.model_type, models_of(settings))
 

@@ -24,7 +24,7 @@ from conversion.layers import linear, norm
 from conversion.mask_head_graph import NUM_MASK_TOKENS, hypernetworks, upscale
 from conversion.prompt_graph import dense_embeddings, dense_position, point_embeddings
 from conversion.weights import Weights
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 
 DEPTH = 2
 DOWNSAMPLE_RATE = 2

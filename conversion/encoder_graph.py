@@ -16,7 +16,8 @@ from conversion.parts import Parts
 from conversion.weights import Weights
 from conversion.whole_attention import float_whole_attend, int8_whole_attend
 from conversion.windows import Windows
-from segmentation.weights.manifest import Architecture
+from segmentation.backends.pytorch.normalise import LEAST_SPAN
+from segmentation.weights.architecture import VitArchitecture
 
 NORM_EPSILON = 1e-6
 """Of every norm in the encoder (`build_sam`, `LayerNorm2d`)."""
@@ -44,7 +45,7 @@ RECIPES = {
 """Patch embedding and neck are float32 in all of them: they are little work."""
 
 
-def build_encoder(graph: Graph, weights: Weights, architecture: Architecture, precision: str = "fp32") -> None:
+def build_encoder(graph: Graph, weights: Weights, architecture: VitArchitecture, precision: str = "fp32") -> None:
     """Adds the encoder to an empty graph.
 
     Inputs: `images` uint8 [B, S, S, 3] RGB, pictures at the top left; `sizes` int64 [B, 2], (height, width) of each
@@ -70,13 +71,11 @@ def build_encoder(graph: Graph, weights: Weights, architecture: Architecture, pr
     graph.output(embeddings, "embeddings", np.float32, ["batch", *architecture.embedding_shape])
 
 
-def _patches(graph: Graph, images: str, sizes: str, vit: Weights, architecture: Architecture) -> str:
-    """uint8 pictures -> tokens [B, hw, E]: `Sam.preprocess`, patch embedding and absolute position."""
+def _patches(graph: Graph, images: str, sizes: str, vit: Weights, architecture: VitArchitecture) -> str:
+    """uint8 pictures -> tokens [B, hw, E]: normalised pixels, patch embedding and absolute position."""
     patch, count, dim = architecture.patch_size, architecture.embedding_side, architecture.embed_dim
     grid = graph.reshape(images, 0, count, patch, count, patch * 3)
     pixels = graph.op("Cast", graph.transpose(grid, 0, 1, 3, 2, 4), to=1)
-    mean = np.tile(architecture.pixel_mean, patch).astype(np.float32)
-    centred = graph.op("Sub", pixels, graph.constant(mean))
     rows = np.arange(architecture.image_size).reshape(1, count, 1, patch, 1)
     columns = np.repeat(np.arange(architecture.image_size), 3).reshape(1, 1, count, 1, patch * 3)
     inside = graph.op(
@@ -84,8 +83,13 @@ def _patches(graph: Graph, images: str, sizes: str, vit: Weights, architecture: 
         graph.op("Less", graph.constant(rows, np.int64), _per_picture(graph, sizes, 0)),
         graph.op("Less", graph.constant(columns, np.int64), _per_picture(graph, sizes, 1)),
     )
-    masked = graph.op("Where", inside, centred, graph.constant(0.0))
-    kernel = vit.exact("patch_embed.proj.weight") / np.reshape(architecture.pixel_std, (1, 3, 1, 1))
+    kernel = vit.exact("patch_embed.proj.weight")
+    if architecture.preprocess.normalise == "min_max":
+        scaled = stretched(graph, pixels, inside)
+    else:
+        scaled = graph.op("Sub", pixels, graph.constant(np.tile(architecture.pixel_mean, patch).astype(np.float32)))
+        kernel = kernel / np.reshape(architecture.pixel_std, (1, 3, 1, 1))
+    masked = graph.op("Where", inside, scaled, graph.constant(0.0))
     kernel = kernel.transpose(2, 3, 1, 0).reshape(patch * patch * 3, dim)
     tokens = graph.linear(
         graph.reshape(masked, 0, count * count, patch * patch * 3),
@@ -94,6 +98,16 @@ def _patches(graph: Graph, images: str, sizes: str, vit: Weights, architecture: 
     )
     position = vit["pos_embed"].reshape(1, count * count, dim)
     return graph.add(tokens, graph.weight(position, "pos_embed"))
+
+
+def stretched(graph: Graph, pixels: str, inside: str) -> str:
+    """Levels float32 [B, ...] stretched to 0 to 1, picture by picture, by those `inside` it: MedSAM's."""
+    low, high = (
+        graph.op(kind, graph.op("Where", inside, pixels, graph.constant(beyond)), graph.ints(1, 2, 3, 4), keepdims=1)
+        for kind, beyond in (("ReduceMin", 255.0), ("ReduceMax", 0.0))
+    )
+    span = graph.op("Max", graph.op("Sub", high, low), graph.constant(LEAST_SPAN))
+    return graph.op("Div", graph.op("Sub", pixels, low), span)
 
 
 def _per_picture(graph: Graph, sizes: str, axis: int) -> str:
@@ -130,7 +144,7 @@ def _norm(
     return graph.layer_norm(tokens, constants[0], constants[1], NORM_EPSILON), factors
 
 
-def _neck(graph: Graph, tokens: str, neck: Weights, architecture: Architecture) -> str:
+def _neck(graph: Graph, tokens: str, neck: Weights, architecture: VitArchitecture) -> str:
     """Tokens [B, hw, E] -> embeddings [B, C, h, w]: 1x1 and 3x3 convolutions with norms over the channels."""
     count = architecture.embedding_side
     tokens = graph.reshape(tokens, -1, count * count, architecture.embed_dim)

@@ -31,7 +31,8 @@ from segmentation.backends.onnx.files import (
     seal,
 )
 from segmentation.errors import ConfigurationError
-from segmentation.weights.manifest import Architecture, ModelSpec
+from segmentation.weights.architecture import Architecture, format_architecture
+from segmentation.weights.manifest import ModelSpec
 
 LARGEST_EMBEDDED = 1 << 26
 """Bytes of weights that are still kept inside the ONNX file, of which ONNX Runtime holds them twice; a data file beside
@@ -75,7 +76,8 @@ def write_pair(
             "model_type": spec.name,
             "source_sha256": source.sha256,
             "pair_id": make_pair_id(spec.name, source.sha256),
-            **architecture_facts(spec),
+            **architecture_facts(spec.architecture),
+            "architecture": format_architecture(spec.architecture),
         }
         encode = partial(build_encoder, precision=precision)
         for path, kind, build, precise in (

@@ -5,7 +5,7 @@ import numpy as np
 from conversion.graph import Dims, Graph
 from conversion.layers import norm
 from conversion.weights import Weights
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 
 NORM_EPSILON = 1e-6
 """Of `LayerNorm2d`."""

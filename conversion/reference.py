@@ -7,11 +7,13 @@ from pathlib import Path
 import torch
 from segment_anything.modeling import Sam
 
+from segmentation.backends.pytorch.checkpoint import fit
 from segmentation.backends.pytorch.sam_module import build_sam
 from segmentation.backends.select import models_of
 from segmentation.settings import resolve_runtime
+from segmentation.weights.architecture import Architecture
 from segmentation.weights.checkpoints import ensure_checkpoint
-from segmentation.weights.manifest import Architecture, find_model
+from segmentation.weights.manifest import find_model
 from segmentation.weights.tensors import load_into, load_state_dict
 
 
@@ -35,4 +37,5 @@ def load_sam(model_type: str) -> Sam:
     settings = resolve_runtime(os.environ)
     spec = find_model(model_type, models_of(settings))
     checkpoint = ensure_checkpoint(spec, settings.model_dir)
-    return build_reference(spec.architecture, load_state_dict(checkpoint), checkpoint)
+    state = load_state_dict(checkpoint)
+    return build_reference(fit(spec, state, str(checkpoint)).architecture, state, checkpoint)

@@ -15,7 +15,7 @@ from segment_anything.modeling import Sam
 from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.types import PromptTokens
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 
 TOLERANCE = 1e-4
 PROMPTS = 2

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.graph import Graph
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import VitArchitecture
 
 
 class Windows:
@@ -18,7 +18,7 @@ class Windows:
     reaches_beyond: whether squares have places outside the picture. A token of zeros behind its own is there.
     """
 
-    def __init__(self, architecture: Architecture, *, whole: bool) -> None:
+    def __init__(self, architecture: VitArchitecture, *, whole: bool) -> None:
         self.is_whole = whole
         self._count = architecture.embedding_side
         self.side = self._count if whole else architecture.window_size

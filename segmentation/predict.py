@@ -35,7 +35,7 @@ def segment(
         return_logits: keep the low-res logits, to be sent back as `mask_input`.
     """
     architecture = decoder.architecture
-    table = upscale_table(size, architecture.image_size, architecture.low_res_side)
+    table = upscale_table(size, architecture.frame, architecture.low_res_side)
     height, width = size
     measure = partial(
         measure_masks,

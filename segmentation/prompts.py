@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segmentation.errors import InvalidRequest
 from segmentation.transforms import to_input_frame
 from segmentation.types import Prompt, PromptTokens, Size
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 
 PADDING_LABEL = -1
 BOX_LABELS = (2, 3)
@@ -74,7 +74,7 @@ def _tokens(prompts: Sequence[Prompt], size: Size, architecture: Architecture) -
         labels.append(np.full((len(prompts), 1), PADDING_LABEL, np.int64))
     masks = [prompt.mask_input for prompt in prompts if prompt.mask_input is not None]
     return PromptTokens(
-        coords=to_input_frame(np.concatenate(coords, axis=1), size, architecture.image_size).astype(np.float32),
+        coords=to_input_frame(np.concatenate(coords, axis=1), size, architecture.frame).astype(np.float32),
         labels=np.concatenate(labels, axis=1).astype(np.int64),
         mask_input=np.stack(masks).astype(np.float32) if masks else None,
     )

@@ -9,6 +9,7 @@ from segmentation.masks.polygon import trace_polygons
 from segmentation.masks.regions import remove_small_regions
 from segmentation.masks.rle import decode, from_runs
 from segmentation.masks.upscale import upscale_table
+from segmentation.transforms import InputFrame
 
 
 def warm_up() -> None:
@@ -16,7 +17,7 @@ def warm_up() -> None:
     size = (8, 8)
     logits = np.full((8, 8), -8, np.float32)
     logits[2:5, 2:5] = 8
-    mask = measure_mask(logits, upscale_table(size, 16, 8), (0, 0, 8, 8), size, 1.0)
+    mask = measure_mask(logits, upscale_table(size, InputFrame(16), 8), (0, 0, 8, 8), size, 1.0)
     runs, _ = remove_small_regions(mask.runs, size, 4)
     rle = from_runs(runs, size)
     decode(rle)

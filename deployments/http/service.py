@@ -56,7 +56,7 @@ class Service:
         self.low_res_side = architecture.low_res_side
         picture_decoder = PictureDecoder(
             ThreadPoolExecutor(config.sizing.ingress_threads, thread_name_prefix="picture-decoder"),
-            side=architecture.image_size,
+            frame=architecture.frame,
             max_megapixels=config.settings.max_megapixels,
         )
         known = KnownPictures()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from deployments.calls.messages import InputPicture, PictureFile
 from deployments.telemetry.tracing import add_span
 from segmentation.pictures.decode import decode_image, open_image
-from segmentation.transforms import resize_image
+from segmentation.transforms import InputFrame, resize_image
 from segmentation.types import CropBox, Size
 
 T = TypeVar("T")
@@ -72,13 +72,13 @@ class PictureDecoder:
     """Decodes and resizes pictures on an executor.
 
     Args:
-        side: the model's input side in pixels.
+        frame: the model's input, and how pictures fill it.
         max_megapixels: the largest picture that is decoded.
     """
 
-    def __init__(self, executor: Executor, *, side: int, max_megapixels: float) -> None:
+    def __init__(self, executor: Executor, *, frame: InputFrame, max_megapixels: float) -> None:
         self._executor = executor
-        self._side = side
+        self._frame = frame
         self._max_megapixels = max_megapixels
 
     async def develop(self, file: PictureFile) -> tuple[NDArray[np.uint8], float]:
@@ -97,7 +97,7 @@ class PictureDecoder:
         def work() -> tuple[InputPicture, float]:
             started = time.perf_counter()
             picture = open_image(file.data, max_megapixels=self._max_megapixels, options=file.options)
-            resized = resize_image(picture, self._side)
+            resized = resize_image(picture, self._frame)
             return InputPicture(resized, (picture.height, picture.width), file), time.perf_counter() - started
 
         return _in_trace(*await self._run(work))
@@ -108,7 +108,7 @@ class PictureDecoder:
         def work() -> InputPicture:
             x0, y0, x1, y1 = box
             cut = picture[y0:y1, x0:x1]
-            return InputPicture(resize_image(cut, self._side), size_of(cut), file)
+            return InputPicture(resize_image(cut, self._frame), size_of(cut), file)
 
         return await self._run(work)
 

@@ -25,7 +25,7 @@ from segmentation.masks.nms import box_nms
 from segmentation.masks.regions import remove_small_regions
 from segmentation.masks.rle import from_runs, runs_area, runs_box, to_runs
 from segmentation.masks.upscale import upscale_table
-from segmentation.transforms import input_size, pad_to_square, resize_image, to_input_frame
+from segmentation.transforms import InputFrame, input_size, pad_to_square, resize_image, to_input_frame
 from segmentation.types import CropBox, DecodedMasks, MaskRecord, PromptTokens, Rle, Size
 
 __all__ = [
@@ -87,13 +87,13 @@ def decode_points(
     architecture = decoder.architecture
     x0, y0, x1, y1 = crop_box
     crop_size = (y1 - y0, x1 - x0)
-    table = upscale_table(crop_size, architecture.image_size, architecture.low_res_side)
+    table = upscale_table(crop_size, architecture.frame, architecture.low_res_side)
     offset, min_iou = parameters.stability_score_offset, parameters.pred_iou_thresh
     batch = min(parameters.points_per_batch, MAX_POINTS_PER_BATCH)
 
     def candidates_of(part: NDArray[np.float64]) -> Candidates:
         """A function, so that one batch's logits are gone before the next batch's are made."""
-        tokens = _point_tokens(part - (x0, y0), crop_size, architecture.image_size)
+        tokens = _point_tokens(part - (x0, y0), crop_size, architecture.frame)
         decoded = decoder.decode(image, tokens, multimask=True, min_iou=min_iou if min_iou > 0 else -np.inf)
         masks = measure_masks(decoded.logits, table, crop_box, size, offset, decoder.workers)
         return _passing(decoded, masks, part, crop_box, size, parameters.stability_score_thresh)
@@ -190,10 +190,10 @@ def generate(
 def encode_crop(encoder: EncoderBackend, image: NDArray[np.uint8], box: CropBox) -> NDArray[np.float32]:
     """The embedding of one crop of a picture, float32 [C, h, w]."""
     x0, y0, x1, y1 = box
-    side = encoder.architecture.image_size
-    resized = resize_image(image[y0:y1, x0:x1], side)
-    seen = np.array([input_size((y1 - y0, x1 - x0), side)], np.int64)
-    embedding: NDArray[np.float32] = encoder.encode(pad_to_square(resized, side)[None], seen)[0]
+    frame = encoder.architecture.frame
+    resized = resize_image(image[y0:y1, x0:x1], frame)
+    seen = np.array([input_size((y1 - y0, x1 - x0), frame)], np.int64)
+    embedding: NDArray[np.float32] = encoder.encode(pad_to_square(resized, frame.side)[None], seen)[0]
     return embedding
 
 
@@ -227,10 +227,10 @@ def _passing(
     )
 
 
-def _point_tokens(points: NDArray[np.float64], crop_size: Size, side: int) -> PromptTokens:
+def _point_tokens(points: NDArray[np.float64], crop_size: Size, frame: InputFrame) -> PromptTokens:
     """One foreground point per prompt, and SAM's padding point behind it."""
     coords = np.zeros((len(points), 2, 2), np.float32)
-    coords[:, 0] = to_input_frame(points, crop_size, side)
+    coords[:, 0] = to_input_frame(points, crop_size, frame)
     return PromptTokens(coords, np.tile(np.array([1, -1], np.int64), (len(points), 1)))
 
 

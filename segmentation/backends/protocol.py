@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.types import DecodedMasks, PromptTokens
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 from segmentation.workers import Workers
 
 

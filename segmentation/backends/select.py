@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from segmentation.backends.quality import Quality, read_record, record_path
 from segmentation.errors import ConfigurationError, ModelFileError
 from segmentation.settings import RuntimeSettings
 from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint, sha256_file, verify_checkpoint
-from segmentation.weights.manifest import MANIFEST, ModelSpec, find_model, load_manifest
+from segmentation.weights.manifest import MANIFEST, ModelEntry, ModelSpec, find_model, load_manifest, with_architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def is_distributed(distribution: str) -> bool:
     return True
 
 
-def models_of(settings: RuntimeSettings) -> dict[str, ModelSpec]:
+def models_of(settings: RuntimeSettings) -> dict[str, ModelEntry]:
     """The project's manifest, and the one in `SAM_MODEL_DIR` if there is one."""
     own = settings.model_dir / MANIFEST.name
     return load_manifest(MANIFEST) if own.resolve() == MANIFEST.resolve() else load_manifest(MANIFEST, own)
@@ -80,8 +80,8 @@ def plan_runtime(
         raise ConfigurationError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: uninstall both, install one"
         )
-    spec = find_model(settings.model_type, models_of(settings))
-    chooser = _Chooser(settings, spec, download, installed)
+    models = models_of(settings)
+    chooser = _Chooser(settings, find_model(settings.model_type, models), models, download, installed)
     if settings.precision == "auto":
         return chooser.fastest(device or "cpu", flags())
     possible = ("cuda", "cpu") if settings.use_gpu else ("cpu",)
@@ -93,10 +93,16 @@ class _Chooser:
     """One decision of `plan_runtime`; remembers what each side lacks, to say so when neither can serve."""
 
     def __init__(
-        self, settings: RuntimeSettings, spec: ModelSpec, download: bool, installed: Callable[[str], bool]
+        self,
+        settings: RuntimeSettings,
+        entry: ModelEntry,
+        models: Mapping[str, ModelEntry],
+        download: bool,
+        installed: Callable[[str], bool],
     ) -> None:
         self.settings = settings
-        self.spec = spec
+        self.entry = entry
+        self.models = models
         self.download = download
         self.has_onnxruntime = installed("onnxruntime")
         self.has_torch = installed("torch") and installed("torchvision") and installed("segment_anything")
@@ -113,7 +119,7 @@ class _Chooser:
                 self.findings.append(f"not in {precision}: {error.message}")
                 continue
             if quality is None or not quality.is_good:
-                found = quality or f"no record of its quality; to measure it: {convert_command(self.spec, precision)}"
+                found = quality or f"no record of its quality; to measure it: {convert_command(self.entry, precision)}"
                 self.findings.append(f"not in {precision} on {backend}: {found}")
                 continue
             return self.plan(backend, precision)
@@ -129,18 +135,19 @@ class _Chooser:
         if backend == "onnx" or (backend == "auto" and pair):
             if pair is None:
                 raise ConfigurationError(f"{self._asked('onnx', precision)}: {pair_fault}")
-            return self._finish("onnx", precision, pair.pair_id, True, self._checkpoint_is_whole(), pair.quality)
+            whole = self._checkpoint_is_whole()
+            return self._finish("onnx", precision, pair.spec, pair.pair_id, True, whole, pair.quality)
         if not self.has_torch:
             lacks = "torch, torchvision and segment-anything are not installed: install the extra 'pytorch'"
             if backend == "pytorch":
                 raise ConfigurationError(f"{self._asked('pytorch', precision)}: {lacks}")
-            raise ConfigurationError(f"nothing can run {self.spec.name}: {lacks}; or, for ONNX: {pair_fault}")
+            raise ConfigurationError(f"nothing can run {self.entry.name}: {lacks}; or, for ONNX: {pair_fault}")
         if pair_fault and backend == "auto":
             self.findings.append(f"not on ONNX: {pair_fault}")
-        whole = self._ensure_checkpoint()
+        spec, whole = self._ensure_checkpoint()
         quality = self._pytorch_record(precision) if whole and precision != "fp32" else None
-        source = self.spec.sha256 or self._unpinned_source()
-        return self._finish("pytorch", precision, source, pair is not None, whole, quality)
+        source = self.entry.sha256 or self._unpinned_source()
+        return self._finish("pytorch", precision, spec, source, pair is not None, whole, quality)
 
     def _asked(self, backend: str, precision: str) -> str:
         """The setting that leaves no choice but this backend."""
@@ -148,7 +155,7 @@ class _Chooser:
 
     def _recorded(self, backend: str, precision: str) -> Quality | None:
         if backend == "pytorch":
-            whole = self.has_torch and find_checkpoint(self.spec, self.settings.model_dir)
+            whole = self.has_torch and find_checkpoint(self.entry, self.settings.model_dir)
             return self._pytorch_record(precision) if whole else None
         pair, fault = self._pair(precision)
         if pair is None:
@@ -156,50 +163,72 @@ class _Chooser:
         return pair.quality
 
     def _pytorch_record(self, precision: str) -> Quality | None:
-        path = record_path(self.settings.onnx_dir, self.spec.name, precision)
+        path = record_path(self.settings.onnx_dir, self.entry.name, precision)
         if not path.is_file():
             return None
-        return read_record(path, self.spec.sha256 or sha256_file(self.settings.model_dir / self.spec.file))
+        return read_record(path, self.entry.sha256 or sha256_file(self.settings.model_dir / self.entry.file))
 
     def _pair(self, precision: str) -> tuple[OnnxPair | None, ConfigurationError | None]:
         if not self.has_onnxruntime:
             return None, ConfigurationError("onnxruntime is not installed: install the extra 'cpu' or 'gpu'")
         try:
-            pair = verify_pair(self.settings.onnx_dir, self.spec, precision)
+            pair = verify_pair(self.settings.onnx_dir, self.entry, precision)
         except ModelFileError as error:
             return None, error
         return pair, None
 
     def _checkpoint_is_whole(self) -> bool:
-        path = find_checkpoint(self.spec, self.settings.model_dir)
+        path = find_checkpoint(self.entry, self.settings.model_dir)
         if not self.has_torch or path is None:
             return False
         try:
-            verify_checkpoint(self.spec, path)
+            verify_checkpoint(self.entry, path)
         except ModelFileError as error:
             self.findings.append(f"not on PyTorch: {error}")
             return False
         return True
 
-    def _ensure_checkpoint(self) -> bool:
-        if not self.download and find_checkpoint(self.spec, self.settings.model_dir) is None and self.spec.url:
-            size = f"{self.spec.bytes / 1e6:.0f} MB, " if self.spec.bytes else ""
-            self.findings.append(f"{self.spec.file} is missing: the start will download it ({size}{self.spec.url})")
-            return False
-        ensure_checkpoint(self.spec, self.settings.model_dir, download=self.download)
-        return True
+    def _ensure_checkpoint(self) -> tuple[ModelSpec, bool]:
+        """The model, and whether its file is here; if so, a replica can load it."""
+        if not self.download and find_checkpoint(self.entry, self.settings.model_dir) is None and self.entry.url:
+            size = f"{self.entry.bytes / 1e6:.0f} MB, " if self.entry.bytes else ""
+            self.findings.append(f"{self.entry.file} is missing: the start will download it ({size}{self.entry.url})")
+            if self.entry.architecture is None:
+                raise ModelFileError(
+                    f"{self.entry.file} is missing, and only its shapes tell what {self.entry.name} is: put the file "
+                    f"into {self.settings.model_dir}, or name its architecture in the manifest"
+                )
+            return with_architecture(self.entry, self.entry.architecture), False
+        path = ensure_checkpoint(self.entry, self.settings.model_dir, download=self.download)
+        if self.entry.unpinned:
+            self.findings.append(self.entry.unpinned)
+        from segmentation.backends.pytorch.checkpoint import inspect_checkpoint
+
+        spec, notes = inspect_checkpoint(path, self.entry, self.models.values())
+        self.findings += notes
+        return spec, True
 
     def _unpinned_source(self) -> str:
-        status = (self.settings.model_dir / self.spec.file).stat()
-        return f"{self.spec.name}-{status.st_size}-{status.st_mtime_ns}"
+        path = self.settings.model_dir / self.entry.file
+        if not path.exists():
+            return f"{self.entry.name}-missing"
+        status = path.stat()
+        return f"{self.entry.name}-{status.st_size}-{status.st_mtime_ns}"
 
     def _finish(
-        self, backend: str, precision: str, source: str, onnx: bool, pytorch: bool, quality: Quality | None
+        self,
+        backend: str,
+        precision: str,
+        spec: ModelSpec,
+        source: str,
+        onnx: bool,
+        pytorch: bool,
+        quality: Quality | None,
     ) -> RuntimePlan:
         settings = self.settings
         return RuntimePlan(
             backend=backend,
-            spec=self.spec,
+            spec=spec,
             precision=precision,
             model_dir=settings.model_dir,
             onnx_dir=settings.onnx_dir,

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.transforms import input_size
+from segmentation.transforms import InputFrame, input_size
 from segmentation.types import Size
 
 TAPS = 3
@@ -42,13 +42,13 @@ class UpscaleTable:
 
 
 @lru_cache(maxsize=64)
-def upscale_table(size: Size, side: int, low_res_side: int) -> UpscaleTable:
-    """The tables for a picture or crop of `size`, a model input of `side` and logits of `low_res_side` pixels.
+def upscale_table(size: Size, frame: InputFrame, low_res_side: int) -> UpscaleTable:
+    """The tables for a picture or crop of `size`, a model's input frame and logits of `low_res_side` pixels.
 
     Kept for the next prompt: making one takes longer than measuring a small mask. 31 KB for a megapixel.
     """
-    visible = input_size(size, side)
-    rows, columns = (_axis(length, seen, side, low_res_side) for length, seen in zip(size, visible, strict=True))
+    visible = input_size(size, frame)
+    rows, columns = (_axis(length, seen, frame.side, low_res_side) for length, seen in zip(size, visible, strict=True))
     return UpscaleTable(rows, columns, size)
 
 

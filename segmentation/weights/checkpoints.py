@@ -13,7 +13,7 @@ from pathlib import Path
 from segmentation.errors import ModelFileError
 from segmentation.weights.download import RETRY_WAITS_S, PartialFile, Progress, fetch
 from segmentation.weights.https import DownloadError
-from segmentation.weights.manifest import ModelSpec
+from segmentation.weights.manifest import ModelEntry
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def find_checkpoint(spec: ModelSpec, model_dir: Path) -> Path | None:
+def find_checkpoint(spec: ModelEntry, model_dir: Path) -> Path | None:
     """The model's checkpoint if it is there and has the manifest's size. Quick: the content is not read."""
     path = model_dir / spec.file
     if not path.is_file() or (spec.bytes is not None and path.stat().st_size != spec.bytes):
@@ -32,7 +32,7 @@ def find_checkpoint(spec: ModelSpec, model_dir: Path) -> Path | None:
     return path
 
 
-def verify_checkpoint(spec: ModelSpec, path: Path) -> None:
+def verify_checkpoint(spec: ModelEntry, path: Path) -> None:
     """Reads the whole file and compares it with the manifest; what the manifest does not say is not checked.
 
     Raises:
@@ -42,7 +42,7 @@ def verify_checkpoint(spec: ModelSpec, path: Path) -> None:
 
 
 def ensure_checkpoint(
-    spec: ModelSpec,
+    spec: ModelEntry,
     model_dir: Path,
     *,
     download: bool = True,
@@ -87,7 +87,9 @@ def ensure_checkpoint(
     return path
 
 
-def _download(spec: ModelSpec, url: str, path: Path, progress: Progress | None, retry_waits_s: Sequence[float]) -> None:
+def _download(
+    spec: ModelEntry, url: str, path: Path, progress: Progress | None, retry_waits_s: Sequence[float]
+) -> None:
     logger.info("downloading %s to %s", url, path)
     part = PartialFile(path.with_name(f"{path.name}.part"))
     fetch(url, part, size=spec.bytes, progress=progress, retry_waits_s=retry_waits_s)
@@ -100,7 +102,7 @@ def _download(spec: ModelSpec, url: str, path: Path, progress: Progress | None, 
     logger.info("downloaded and verified %s", path)
 
 
-def _verify(spec: ModelSpec, path: Path, remedy: str) -> None:
+def _verify(spec: ModelEntry, path: Path, remedy: str) -> None:
     try:
         size = path.stat().st_size
         if spec.bytes is not None and size != spec.bytes:
@@ -111,7 +113,7 @@ def _verify(spec: ModelSpec, path: Path, remedy: str) -> None:
         raise ModelFileError(f"can't read {path}: {error.strerror or error}; {remedy}") from error
 
 
-def _by_hand(spec: ModelSpec, path: Path) -> str:
+def _by_hand(spec: ModelEntry, path: Path) -> str:
     facts = [f"{spec.url or 'your own copy'} -> {path}"]
     facts += [f"{spec.bytes} bytes"] if spec.bytes is not None else []
     facts += [f"SHA-256 {spec.sha256}"] if spec.sha256 is not None else []

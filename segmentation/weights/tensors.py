@@ -1,51 +1,97 @@
-"""Checkpoint files as tensors: reads PyTorch files without executing pickles, and fills modules strictly.
+"""Checkpoint files as tensors: reads PyTorch files and safetensors without executing anything, and fills modules
+strictly.
 
 Knows no architecture: which keys a model has is asked of the module.
 """
 
+import logging
 import pickle
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from segmentation.errors import ModelFileError
+from segmentation.weights.file_kinds import PYTORCH_ZIP, SAFETENSORS, kind_of
+from segmentation.weights.layouts import read_layout
 
-WRAPPERS = ("model", "state_dict", "model_state_dict")
-"""Keys under which training scripts keep the state dict beside the optimiser's and the epoch."""
+logger = logging.getLogger(__name__)
 
 NAMED = 3
 """How many keys an error names before it only counts."""
 
+_DAMAGED = "is damaged or not a PyTorch checkpoint; delete it or put the right file there"
 
-def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that `torch.save` wrote, by parameter name, on the CPU.
 
-    The file is a state dict, or a dict that holds one under `model`, `state_dict` or `model_state_dict`. Tensors keep
-    the file's dtype; of files in the present (zip) format they are mapped, not read, so unused ones cost no memory.
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A SAM's tensors on the CPU by the names of Meta's checkpoints, and what was done to get them, one line each."""
+
+    state: dict[str, torch.Tensor]
+    notes: tuple[str, ...]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(tensor.shape) for name, tensor in self.state.items()}
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The SAM in a file that `torch.save` wrote, or in safetensors; in any layout that `segmentation.weights.layouts`
+    knows.
+
+    Tensors keep the file's dtype; they are mapped where the format allows, so unused ones cost no memory.
 
     Raises:
-        ModelFileError: the file is missing, truncated, of another kind, or holds anything but tensors. No pickled code
-            is ever executed.
+        ModelFileError: the file is missing, truncated, of another kind, or holds no SAM 1. No pickled code is ever
+            executed.
     """
+    layout = read_layout(read_tensors(path), lambda value: isinstance(value, torch.Tensor), str(path))
+    return Checkpoint(layout.tensors, layout.notes)
+
+
+def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of `read_checkpoint`, whose notes are logged."""
+    checkpoint = read_checkpoint(path)
+    for note in checkpoint.notes:
+        logger.info("%s", note)
+    return checkpoint.state
+
+
+def read_tensors(path: Path) -> Any:
+    """What a checkpoint file holds, as it was saved: as a rule a dict.
+
+    Raises:
+        ModelFileError: as `read_checkpoint`, whatever the tensors are.
+    """
+    kind = kind_of(path)
+    if kind == SAFETENSORS:
+        return _read_safetensors(path)
     try:
-        with path.open("rb") as file:
-            is_zip = file.read(4) == b"PK\x03\x04"
-    except OSError as error:
-        raise ModelFileError(f"can't read {path}: {error.strerror or error}") from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=kind == PYTORCH_ZIP)
     except pickle.UnpicklingError as error:
+        found = re.search(r"(?:GLOBAL|Unsupported (?:class|operand))\s+([\w.]+)", str(error))
+        what = f" ({found[1]})" if found else ""
         raise ModelFileError(
-            f"{path} is not a PyTorch checkpoint, or holds objects other than tensors, which are not loaded; "
+            f"{path} is not a PyTorch checkpoint, or holds objects other than tensors{what}, which are not loaded; "
             "save the weights alone: torch.save(model.state_dict(), path)"
         ) from error
     except Exception as error:  # a damaged file surfaces from torch as almost any type
-        raise ModelFileError(
-            f"{path} is damaged or not a PyTorch checkpoint; delete it or put the right file there"
-        ) from error
-    return _state_of(content, path)
+        raise ModelFileError(f"{path} {_DAMAGED}") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        # Checks the header's length and that tensors neither overlap nor leave gaps, before anything is read.
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (a handle, not a dict)
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is a damaged safetensors file: {error}; put the right file there") from error
+    except Exception as error:  # a dtype that torch does not have, a file that shrinks
+        raise ModelFileError(f"{path} can't be read as safetensors: {error}; put the right file there") from error
 
 
 def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], *, prefix: str = "", source: str) -> None:
@@ -63,6 +109,12 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], *, pre
     """
     given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     wanted = module.state_dict()
+    refuse_misfit(wanted, given, source)
+    module.load_state_dict(given, strict=True)
+
+
+def refuse_misfit(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], source: str) -> None:
+    """Raises ModelFileError, which names the first few, unless both have the same names and shapes."""
     complaints = (
         ("missing", [name for name in wanted if name not in given]),
         ("unexpected", [name for name in given if name not in wanted]),
@@ -78,18 +130,6 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], *, pre
     found = [f"{len(names)} {kind} ({_few(names)})" for kind, names in complaints if names]
     if found:
         raise ModelFileError(f"{source} does not fit the architecture of this model type: tensors {'; '.join(found)}")
-    module.load_state_dict(given, strict=True)
-
-
-def _state_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    if isinstance(content, dict):
-        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
-    if not isinstance(content, dict) or not content:
-        raise ModelFileError(f"{path} holds no state dict: a dict of tensors by parameter name")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise ModelFileError(f"{path} holds no state dict: {name!r} is {type(value).__name__}, not a tensor")
-    return dict(content)
 
 
 def _few(names: list[str]) -> str:

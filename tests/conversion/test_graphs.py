@@ -14,7 +14,8 @@ from conversion.initializers import Embedded
 from conversion.pair import Source, write_pair
 from conversion.verify import compare
 from conversion.weights import Weights
-from segmentation.weights.manifest import Architecture, ModelSpec, load_manifest
+from segmentation.weights.architecture import Architecture
+from segmentation.weights.manifest import ModelSpec, load_manifest
 
 SHAPES = {
     "demo": load_manifest()["demo"].architecture,

@@ -25,7 +25,7 @@ class Pair:
         self.predictor = SamPredictor(sam)
         self.predictor.set_image(image)
         self.decoder = SamDecoder(sam, TINY)
-        resized = resize_image(image, TINY.image_size)
+        resized = resize_image(image, TINY.frame)
         encoder = SamEncoder(sam, TINY)
         self.embedding = encoder.encode(pad_to_square(resized, TINY.image_size)[None], np.array([resized.shape[:2]]))[0]
         self.image = self.decoder.prepare(self.embedding)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from segmentation.backends.protocol import PreparedImage, RuntimeInfo
 from segmentation.types import DecodedMasks, PromptTokens
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 from segmentation.workers import Workers
 
 RADII = (0.25, 0.1, 0.05)

@@ -15,27 +15,27 @@ from segment_anything.modeling import Sam
 
 from segmentation.backends.pytorch.backend import _narrow
 from segmentation.backends.pytorch.fused_vit import FusedViT
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import VitArchitecture
 
 ARCHITECTURES = {
     # Heads of 64 + 16 channels, as `vit_h`'s; 16 patches a side, so that windows of 6 reach beyond the picture.
-    "padded": Architecture(256, embed_dim=160, depth=3, num_heads=2, global_attn_indexes=(1,), window_size=6),
-    "whole": Architecture(256, embed_dim=96, depth=2, num_heads=3, global_attn_indexes=(1,), window_size=8),
-    "largest_window": Architecture(512, embed_dim=32, depth=1, num_heads=1, global_attn_indexes=(), window_size=16),
+    "padded": VitArchitecture(256, embed_dim=160, depth=3, num_heads=2, global_attn_indexes=(1,), window_size=6),
+    "whole": VitArchitecture(256, embed_dim=96, depth=2, num_heads=3, global_attn_indexes=(1,), window_size=8),
+    "largest_window": VitArchitecture(512, embed_dim=32, depth=1, num_heads=1, global_attn_indexes=(), window_size=16),
 }
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # triton's interpreter multiplies bf16 numbers as the integers that keep them.
 DTYPES = {"fp16": torch.float16} | ({"bf16": torch.bfloat16} if DEVICE == "cuda" else {})
 
 
-def fused(sam: Sam, architecture: Architecture, dtype: torch.dtype) -> FusedViT:
+def fused(sam: Sam, architecture: VitArchitecture, dtype: torch.dtype) -> FusedViT:
     encoder = copy.deepcopy(sam.image_encoder)
     _narrow(encoder, dtype)
     return FusedViT(encoder.to(DEVICE), architecture)
 
 
 @torch.inference_mode()
-def error(architecture: Architecture, dtype: torch.dtype) -> float:
+def error(architecture: VitArchitecture, dtype: torch.dtype) -> float:
     sam = random_sam(architecture)
     side, cut = architecture.image_size, architecture.image_size // 3
     images = torch.randint(256, (2, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))

@@ -10,7 +10,7 @@ import torch
 from oracle import TINY, random_sam
 from segment_anything.modeling import Sam
 
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 
 LEVELS = (0.55, 0.75, 0.9)
 

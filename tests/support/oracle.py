@@ -4,13 +4,13 @@ import torch
 from segment_anything.modeling import Sam
 
 from segmentation.backends.pytorch.sam_module import build_sam
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import VitArchitecture
 
-TINY = Architecture(image_size=128, embed_dim=32, depth=3, num_heads=2, global_attn_indexes=(1,), window_size=3)
+TINY = VitArchitecture(image_size=128, embed_dim=32, depth=3, num_heads=2, global_attn_indexes=(1,), window_size=3)
 """The real architecture at a size that encodes in milliseconds; 8 patches a side, so windows of 3 need padding."""
 
 
-def random_sam(architecture: Architecture = TINY, seed: int = 0) -> Sam:
+def random_sam(architecture: VitArchitecture = TINY, seed: int = 0) -> Sam:
     """A SAM with random weights, also where its initialisation leaves zeros: position tables, biases, norms.
 
     Zero position tables and unit norms would hide mistakes from every comparison.

@@ -8,7 +8,7 @@ from segment_anything.modeling import Sam
 from segmentation.backends.protocol import PreparedImage, RuntimeInfo
 from segmentation.errors import NumericalError
 from segmentation.types import DecodedMasks, PromptTokens
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 from segmentation.workers import Workers
 
 RUNTIME = RuntimeInfo(backend="pytorch", device="cpu", providers=(), precision="fp32")

@@ -5,13 +5,13 @@ import torch
 from segment_anything.modeling import Sam
 
 from segmentation.backends.pytorch.sam_module import build_sam
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import VitArchitecture
 from training.calibrate import fold
 from training.decoder import decode
 from training.network import Frame, embed_prompts, encode
 from training.prompts import Prompts
 
-SMALL = Architecture(
+SMALL = VitArchitecture(
     image_size=128, embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,), window_size=4, prompt_embed_dim=256
 )
 

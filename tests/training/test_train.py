@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from segmentation.backends.pytorch.sam_module import build_sam
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import VitArchitecture
 from training.pool import make_pool, open_pool
 from training.state import TrainingState
 from training.train import Stage, train
 
-SMALL = Architecture(image_size=128, embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,), window_size=4)
+SMALL = VitArchitecture(image_size=128, embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,), window_size=4)
 INSTANT = 1e-6
 
 

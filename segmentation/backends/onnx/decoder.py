@@ -15,7 +15,7 @@ from segmentation.backends.onnx.session import check_finite, open_session, run_o
 from segmentation.backends.onnx.upscale import Strip, cut, to_pixel_order
 from segmentation.backends.protocol import PreparedImage
 from segmentation.types import DecodedMasks, PromptTokens
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 from segmentation.workers import Workers
 
 IMAGE_TOKENS_PER_RUN = 8192

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.backends.onnx.session import check_finite, open_session, runtime_info
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 
 
 class OnnxEncoder:

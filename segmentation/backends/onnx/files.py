@@ -13,8 +13,9 @@ from pathlib import Path
 
 from segmentation.backends.quality import Quality, from_metadata
 from segmentation.errors import ModelFileError
+from segmentation.weights.architecture import SAM_PREPROCESS, Architecture, parse_architecture
 from segmentation.weights.checkpoints import sha256_file
-from segmentation.weights.manifest import ModelSpec
+from segmentation.weights.manifest import ModelEntry, ModelSpec, with_architecture
 
 FORMAT_VERSIONS = {"encoder": "2", "decoder": "3"}
 """Of our graphs and their metadata, by kind; a change that an older or newer server can't run raises one."""
@@ -36,6 +37,7 @@ class OnnxPair:
     encoder, decoder: the files. encoder_metadata, decoder_metadata: all their metadata, by key.
     quality: as measured at the conversion; None only for fp32.
     source_is_manifest: whether the checkpoint is the one of the manifest; True where the manifest has no SHA-256.
+    spec: the entry with the architecture of the graphs.
     """
 
     encoder: Path
@@ -44,6 +46,7 @@ class OnnxPair:
     decoder_metadata: Mapping[str, str]
     source_is_manifest: bool
     quality: Quality | None
+    spec: ModelSpec
 
     @property
     def pair_id(self) -> str:
@@ -68,14 +71,15 @@ def make_pair_id(model_type: str, source_sha256: str) -> str:
     return hashlib.sha256(f"2/{model_type}/{source_sha256}".encode()).hexdigest()[:16]
 
 
-def architecture_facts(spec: ModelSpec) -> dict[str, str]:
+def architecture_facts(architecture: Architecture) -> dict[str, str]:
     """What the graphs of a model say about its architecture."""
-    architecture = spec.architecture
     shape = ", ".join(str(size) for size in architecture.embedding_shape)
-    return {"image_size": str(architecture.image_size), "embedding_shape": shape}
+    facts = {"image_size": str(architecture.image_size), "embedding_shape": shape}
+    # Graphs that say nothing of it prepare pictures as SAM.
+    return facts if architecture.preprocess == SAM_PREPROCESS else {**facts, "preprocess": str(architecture.preprocess)}
 
 
-def verify_pair(onnx_dir: Path, spec: ModelSpec, precision: str = "fp32") -> OnnxPair:
+def verify_pair(onnx_dir: Path, spec: ModelEntry, precision: str = "fp32") -> OnnxPair:
     """Reads both files wholly and checks that they are whole, ours, and of one checkpoint.
 
     Raises:
@@ -90,10 +94,11 @@ def verify_pair(onnx_dir: Path, spec: ModelSpec, precision: str = "fp32") -> Onn
         if quality is None and precision != "fp32":
             raise ModelFileError(f"{paths[0]} has no record of its quality and is not used")
     source = encoder["source_sha256"]
-    return OnnxPair(*paths, encoder, decoder, spec.sha256 is None or spec.sha256.lower() == source, quality)
+    is_manifests = spec.sha256 is None or spec.sha256.lower() == source
+    return OnnxPair(*paths, encoder, decoder, is_manifests, quality, _spec(spec, encoder, paths[0]))
 
 
-def verify_part(path: Path, spec: ModelSpec, precision: str, pair_id: str) -> None:
+def verify_part(path: Path, spec: ModelEntry, precision: str, pair_id: str) -> None:
     """Reads one file of a pair wholly and checks that it is whole and the one of that pair.
 
     Args:
@@ -108,7 +113,7 @@ def verify_part(path: Path, spec: ModelSpec, precision: str, pair_id: str) -> No
             raise ModelFileError(f"{path} is of another pair than the server was started with")
 
 
-def _verified_part(path: Path, spec: ModelSpec, precision: str) -> dict[str, str]:
+def _verified_part(path: Path, spec: ModelEntry, precision: str) -> dict[str, str]:
     found = _verified(path)
     is_decoder = path == pair_paths(path.parent, spec.name, precision)[1]
     kind = "decoder" if is_decoder else "encoder"
@@ -117,21 +122,35 @@ def _verified_part(path: Path, spec: ModelSpec, precision: str) -> dict[str, str
         "format_version": FORMAT_VERSIONS[kind],
         "model_type": spec.name,
         "precision": "fp32" if is_decoder else precision,
-        **architecture_facts(spec),
+        **({} if spec.architecture is None else architecture_facts(spec.architecture)),
     }
-    _compare(path, found, wanted)
+    found.setdefault("preprocess", str(SAM_PREPROCESS))
+    _compare(path, found, {**wanted, "preprocess": str(spec.preprocess)})
     return found
 
 
+def _spec(entry: ModelEntry, metadata: Mapping[str, str], path: Path) -> ModelSpec:
+    """The entry with the architecture that it or the encoder's metadata has."""
+    if entry.architecture is not None:
+        return with_architecture(entry, entry.architecture)
+    try:
+        return with_architecture(entry, parse_architecture(metadata["architecture"]))
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(
+            f"{path} does not say its architecture, and the manifest has none for {entry.name}; convert it again, or "
+            "name an architecture in the manifest"
+        ) from error
+
+
 @contextlib.contextmanager
-def _told_how_to_convert(spec: ModelSpec, precision: str) -> Iterator[None]:
+def _told_how_to_convert(spec: ModelEntry, precision: str) -> Iterator[None]:
     try:
         yield
     except ModelFileError as error:
         raise ModelFileError(f"{error.message}; to convert it: {convert_command(spec, precision)}") from error
 
 
-def convert_command(spec: ModelSpec, precision: str = "fp32") -> str:
+def convert_command(spec: ModelEntry, precision: str = "fp32") -> str:
     """The command line that makes a model's pair anew."""
     variant = "" if precision == "fp32" else f" --precision {precision}"
     return f"python -m conversion.convert_model --model-type {spec.name}{variant}"

@@ -18,9 +18,10 @@ from segmentation.backends.precision import runs
 from segmentation.backends.protocol import PreparedImage, RuntimeInfo
 from segmentation.backends.pytorch.lean_vit import LeanViT
 from segmentation.backends.pytorch.sam_module import build_image_encoder, build_mask_decoder, build_prompt_encoder
+from segmentation.backends.pytorch.tiny_vit import TinyVitRunner
 from segmentation.errors import ConfigurationError, NumericalError
 from segmentation.types import DecodedMasks, PromptTokens
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture, TinyVitArchitecture, VitArchitecture
 from segmentation.weights.tensors import load_into, load_state_dict
 from segmentation.workers import Workers
 
@@ -59,13 +60,19 @@ class PyTorchEncoder:
         precision: str = "fp32",
     ) -> None:
         self.architecture = architecture
+        if isinstance(architecture, TinyVitArchitecture) and precision != "fp32":
+            raise ConfigurationError(f"a TinyViT encoder is not run in {precision}: set SAM_PRECISION=fp32")
         self.runtime = _runtime_info(device, threads, precision)
         with torch.device("meta"):
-            encoder = build_image_encoder(architecture)
+            encoder: Any = build_image_encoder(architecture)
         encoder = encoder.to_empty(device=device)
         load_into(encoder, load_state_dict(checkpoint), prefix="image_encoder.", source=str(checkpoint))
-        _narrow(encoder, _DTYPES[precision])
-        self._encoder = _open_vit(encoder.eval(), architecture, device, _DTYPES[precision])
+        encoder.eval()
+        self._encoder = (
+            TinyVitRunner(encoder, architecture)
+            if isinstance(architecture, TinyVitArchitecture)
+            else _open_vit(encoder, architecture, device, _DTYPES[precision])
+        )
         self._device = torch.device(device)
 
     @torch.inference_mode()
@@ -95,6 +102,8 @@ class PyTorchEncoder:
 
 def _open_vit(encoder: ImageEncoderViT, architecture: Architecture, device: str, dtype: torch.dtype) -> LeanViT:
     """The form with kernels for GPUs where they run; they need triton, which comes with PyTorch's CUDA builds."""
+    assert isinstance(architecture, VitArchitecture)
+    _narrow(encoder, dtype)
     if device == "cuda" and dtype != torch.float32 and find_spec("triton") is not None:
         from segmentation.backends.pytorch.fused_vit import FusedViT  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from segmentation.backends.pytorch import triton_attention
 from segmentation.backends.pytorch.lean_vit import LeanViT
 from segmentation.backends.pytorch.triton_norm import add_norm
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import VitArchitecture
 
 AGREEMENT = 0.1
 """Largest difference from PyTorch's operators, of the largest value, that rounding explains: some 0.01 in bf16."""
@@ -24,13 +24,13 @@ AGREEMENT = 0.1
 class FusedViT(LeanViT):
     """As `LeanViT`; for an architecture that `fits`, linear layers and the neck in bf16 or fp16."""
 
-    def __init__(self, vit: ImageEncoderViT, architecture: Architecture) -> None:
+    def __init__(self, vit: ImageEncoderViT, architecture: VitArchitecture) -> None:
         super().__init__(vit, architecture)
         self._heads = architecture.num_heads
         self._tables = [_table(block.attn, self._heads, self._dtype) for block in self._vit.blocks]
 
     @staticmethod
-    def fits(architecture: Architecture) -> bool:
+    def fits(architecture: VitArchitecture) -> bool:
         """Whether the kernels take this architecture."""
         head_dim = architecture.embed_dim // architecture.num_heads
         return triton_attention.fits(head_dim, architecture.embedding_side, architecture.window_size)

@@ -12,8 +12,9 @@ import torch
 from segment_anything.modeling import ImageEncoderViT
 from torch.nn import functional
 
+from segmentation.backends.pytorch.normalise import Normalise
 from segmentation.backends.pytorch.relative_attention import RelativePosition, Workspace
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import VitArchitecture
 
 MLP_TOKENS = 2048
 """Tokens of one run of an MLP on a CPU."""
@@ -28,13 +29,12 @@ class LeanViT:
         architecture: of the weights.
     """
 
-    def __init__(self, vit: ImageEncoderViT, architecture: Architecture) -> None:
+    def __init__(self, vit: ImageEncoderViT, architecture: VitArchitecture) -> None:
         self._vit: Any = vit  # torch types every child as a module or a tensor
         self._architecture = architecture
         self._device: torch.device = self._vit.pos_embed.device
         self._dtype: torch.dtype = self._vit.blocks[0].attn.qkv.weight.dtype
-        self._mean = torch.tensor(architecture.pixel_mean, device=self._device)
-        self._std = torch.tensor(architecture.pixel_std, device=self._device)
+        self._pixels = Normalise(architecture, self._device)
         kernel = self._vit.patch_embed.proj.weight
         self._patch_kernel = kernel.permute(0, 2, 3, 1).reshape(kernel.shape[0], -1)
 
@@ -70,10 +70,8 @@ class LeanViT:
             self._add_mlp(tokens.view(-1, tokens.shape[-1]), block)
 
     def _patches(self, images: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        """Tokens float32 [B, h, w, E]: `Sam.preprocess`, patch embedding and absolute position."""
-        position = torch.arange(images.shape[1], device=self._device)
-        inside = (position < sizes[:, :1])[:, :, None] & (position < sizes[:, 1:])[:, None]
-        pixels = ((images - self._mean) / self._std).mul_(inside[..., None])
+        """Tokens float32 [B, h, w, E]: normalised pixels, patch embedding and absolute position."""
+        pixels = self._pixels(images, sizes)
         side, patch = self._architecture.embedding_side, self._architecture.patch_size
         grid = pixels.view(-1, side, patch, side, patch * 3).transpose(2, 3).flatten(3)
         bias = self._vit.patch_embed.proj.bias

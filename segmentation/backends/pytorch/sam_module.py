@@ -9,16 +9,26 @@ from functools import partial
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
-from segmentation.weights.manifest import Architecture
+from segmentation.backends.pytorch.tiny_vit import TinyVit
+from segmentation.weights.architecture import Architecture, TinyVitArchitecture, VitArchitecture
 
 
-def build_image_encoder(architecture: Architecture) -> ImageEncoderViT:
-    """SAM's ViT encoder with uninitialised (random) weights."""
+def build_image_encoder(architecture: Architecture) -> ImageEncoderViT | TinyVit:
+    """The image encoder of an architecture, with random weights."""
+    if isinstance(architecture, TinyVitArchitecture):
+        return TinyVit(architecture)
+    if isinstance(architecture, VitArchitecture):
+        return build_vit(architecture)
+    raise TypeError(f"no image encoder for {type(architecture).__name__}")
+
+
+def build_vit(architecture: VitArchitecture) -> ImageEncoderViT:
+    """SAM's ViT encoder with random weights."""
     return ImageEncoderViT(
         depth=architecture.depth,
         embed_dim=architecture.embed_dim,
         img_size=architecture.image_size,
-        mlp_ratio=4,
+        mlp_ratio=(architecture.hidden_dim + 0.5) / architecture.embed_dim,  # which is rounded down
         norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
         num_heads=architecture.num_heads,
         patch_size=architecture.patch_size,

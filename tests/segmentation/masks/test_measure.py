@@ -10,7 +10,7 @@ from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_
 from segmentation.masks.measure import measure_mask, measure_masks
 from segmentation.masks.rle import decode, from_runs
 from segmentation.masks.upscale import upscale_table
-from segmentation.transforms import input_size
+from segmentation.transforms import InputFrame, input_size
 from segmentation.types import Size
 from segmentation.workers import Workers
 
@@ -25,7 +25,8 @@ class _Frame:
 
 
 def full_logits(logits, size: Size, side: int) -> torch.Tensor:
-    return Sam.postprocess_masks(_Frame(side), torch.as_tensor(logits)[None, None], input_size(size, side), size)[0, 0]
+    visible = input_size(size, InputFrame(side))
+    return Sam.postprocess_masks(_Frame(side), torch.as_tensor(logits)[None, None], visible, size)[0, 0]
 
 
 def smooth(rng, side, blobs=4):
@@ -44,7 +45,7 @@ def noise(rng, side):
 
 def measure(logits, size, side, offset=1.0, crop_box=None, frame=None):
     height, width = size
-    table = upscale_table(size, side, len(logits))
+    table = upscale_table(size, InputFrame(side), len(logits))
     frame = frame or size
     mask = measure_mask(logits, table, crop_box or (0, 0, width, height), frame, offset)
     return mask, decode(from_runs(mask.runs, frame))
@@ -155,7 +156,7 @@ def test_masks_together_are_those_alone(count: int, threads: int) -> None:
     logits = np.stack([make(rng, 128) for make in (smooth, noise, smooth, noise)][:count])
     logits[0] = np.where(np.arange(128)[:, None] < 60, -3, logits[0])  # nothing in the upper band
     size = (203, 611)
-    table = upscale_table(size, 512, 128)
+    table = upscale_table(size, InputFrame(512), 128)
     box = (0, 0, size[1], size[0])
     for logit, mask in zip(logits, measure_masks(logits, table, box, size, 0.7, Workers(threads)), strict=True):
         alone = measure_mask(logit, table, box, size, 0.7)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from segmentation.masks.upscale import upscale_table
-from segmentation.transforms import input_size
+from segmentation.transforms import InputFrame, input_size
 
 
 def dense(axis, low_res_side):
@@ -18,9 +18,11 @@ def dense(axis, low_res_side):
 @pytest.mark.parametrize("side", [128, 512, 1024])
 def test_the_table_is_both_interpolations(size, side) -> None:
     low = side // 4
-    table = upscale_table(size, side, low)
+    table = upscale_table(size, InputFrame(side), low)
     identity = torch.eye(low)[:, None]
-    for axis, length, visible in zip((table.rows, table.columns), size, input_size(size, side), strict=True):
+    for axis, length, visible in zip(
+        (table.rows, table.columns), size, input_size(size, InputFrame(side)), strict=True
+    ):
         upsampled = torch.nn.functional.interpolate(identity, side, mode="linear")[..., :visible]
         expected = torch.nn.functional.interpolate(upsampled, length, mode="linear")[:, 0].numpy().T
         np.testing.assert_allclose(dense(axis, low), expected, rtol=0, atol=1e-5)

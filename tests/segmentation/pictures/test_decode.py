@@ -10,7 +10,7 @@ from PIL import Image
 
 from segmentation.errors import ImageTooLarge, InvalidRequest
 from segmentation.pictures.decode import open_image
-from segmentation.transforms import resize_image
+from segmentation.transforms import InputFrame, resize_image
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_a_picture_resized_before_it_is_an_array_is_the_same(mode: str, orientat
     exif = Image.Exif()
     exif[274] = orientation
     data = encoded(picture(mode).resize((400, 300)), "JPEG", exif=exif)
-    resized = resize_image(open_image(data, max_megapixels=1), 96)
+    resized = resize_image(open_image(data, max_megapixels=1), InputFrame(96))
     assert resized.shape == ((72, 96, 3) if orientation < 5 else (96, 72, 3))
-    assert np.array_equal(resized, resize_image(pillow(data), 96))
+    assert np.array_equal(resized, resize_image(pillow(data), InputFrame(96)))
 
 
 def test_orientation_by_hand() -> None:

@@ -25,8 +25,9 @@ UNREACHABLE = "http://127.0.0.1:9/weights.pth"
 DOWNLOADER = """
 import pathlib, sys
 from segmentation.weights.checkpoints import ensure_checkpoint
-from segmentation.weights.manifest import Architecture, ModelSpec
-spec = ModelSpec("tiny", Architecture(128, 32, 3, 2, (1,)), "weights.pth", url=sys.argv[1])
+from segmentation.weights.architecture import VitArchitecture
+from segmentation.weights.manifest import ModelSpec
+spec = ModelSpec("tiny", VitArchitecture(128, 32, 3, 2, (1,)), "weights.pth", url=sys.argv[1])
 ensure_checkpoint(spec, pathlib.Path(sys.argv[2]))
 """
 

@@ -46,7 +46,12 @@ def test_a_second_manifest_may_be_absent(tmp_path: Path) -> None:
         ('[models.vit_b]\narchitecture = "vit_b"\nfile = "x.pth"', "defines 'vit_b' a second time"),
         ('[models.x]\narchitecture = "vit_z"\nfile = "x.pth"', "architecture must be one of"),
         ('[models.x]\narchitecture = ["vit_b"]\nfile = "x.pth"', "architecture must be one of"),
-        ('[models.x]\nfile = "x.pth"', "architecture must be one of"),
+        ('[models.x]\narchitecture = "vit_b"\nfile = ".."', "models.x.file in manifest.toml"),
+        (
+            '[models.x]\narchitecture = "vit_b"\nfile = "x.pth"\npreprocess.resize = "crop"',
+            "models.x.preprocess",
+        ),
+        ('[architectures.y]\nencoder = "swin"\nimage_size = 64', "encoder must be one of vit, tiny_vit"),
         ('[models.x]\narchitecture = "vit_b"', "models.x.file in manifest.toml: Field required"),
         ('[models.x]\narchitecture = "vit_b"\nfile = "x.pth"\nsha = "0"', "models.x.sha in manifest.toml: Unexpected"),
         ('[models.x]\narchitecture = "vit_b"\nfile = "../x.pth"', "models.x.file in manifest.toml"),

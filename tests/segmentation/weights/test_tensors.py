@@ -8,7 +8,7 @@ import torch
 from oracle import random_sam
 
 from segmentation.errors import ModelFileError
-from segmentation.weights.tensors import load_into, load_state_dict
+from segmentation.weights.tensors import load_into, load_state_dict, read_tensors
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 
@@ -30,27 +30,16 @@ def saved(path: Path, content: object, *, as_zip: bool = True) -> Path:
 
 @pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
 def test_state_dict_comes_back(tmp_path: Path, as_zip: bool) -> None:
-    state = load_state_dict(saved(tmp_path / "x.pth", STATE, as_zip=as_zip))
+    state = read_tensors(saved(tmp_path / "x.pth", STATE, as_zip=as_zip))
     assert state.keys() == STATE.keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in STATE.items())
-
-
-@pytest.mark.parametrize("wrapper", ["model", "state_dict", "model_state_dict"])
-def test_wrapped_state_dict(tmp_path: Path, wrapper: str) -> None:
-    state = load_state_dict(saved(tmp_path / "x.pth", {"epoch": 3, wrapper: STATE}))
-    assert state.keys() == STATE.keys()
-
-
-def test_module_with_a_part_named_as_a_wrapper(tmp_path: Path) -> None:
-    state = {"model": torch.ones(1)}
-    assert load_state_dict(saved(tmp_path / "x.pth", state)).keys() == state.keys()
 
 
 @pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
 def test_pickled_code_is_not_run(tmp_path: Path, as_zip: bool) -> None:
     mark = tmp_path / "ran"
     path = saved(tmp_path / "x.pth", {**STATE, "bomb": Bomb(mark)}, as_zip=as_zip)
-    with pytest.raises(ModelFileError, match="objects other than tensors, which are not loaded"):
+    with pytest.raises(ModelFileError, match=r"objects other than tensors.*, which are not loaded"):
         load_state_dict(path)
     assert not mark.exists()
     torch.load(path, weights_only=False)
@@ -82,7 +71,7 @@ def test_foreign_file(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [torch.ones(3), [torch.ones(3)], {}, {"w": 1}, {"w": {"v": torch.ones(1)}}, {1: torch.ones(1)}]
+    "content", [torch.ones(3), [torch.ones(3)], {}, {"w": 1}, {"w": {"v": {}}}, {1: torch.ones(1)}]
 )
 def test_other_content(tmp_path: Path, content: object) -> None:
     with pytest.raises(ModelFileError, match="holds no state dict"):

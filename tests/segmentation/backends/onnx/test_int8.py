@@ -13,7 +13,8 @@ from oracle import TINY, random_sam
 
 from conversion.pair import Source, write_pair
 from segmentation.backends.onnx.encoder import OnnxEncoder
-from segmentation.weights.manifest import Architecture, ModelSpec
+from segmentation.weights.architecture import Architecture
+from segmentation.weights.manifest import ModelSpec
 
 pytestmark = needs_int8
 SIDE = TINY.image_size

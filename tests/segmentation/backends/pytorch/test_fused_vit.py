@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from segmentation.backends.pytorch.fused_vit import FusedViT
-from segmentation.weights.manifest import Architecture, load_manifest
+from segmentation.weights.architecture import VitArchitecture
+from segmentation.weights.manifest import load_manifest
 
 ON_GPU = torch.cuda.is_available()
 
@@ -55,12 +56,12 @@ def test_every_model_of_the_manifest_fits() -> None:
 @pytest.mark.parametrize(
     "architecture",
     [
-        Architecture(256, embed_dim=48, depth=1, num_heads=4, global_attn_indexes=()),
-        Architecture(256, embed_dim=176, depth=1, num_heads=2, global_attn_indexes=()),
-        Architecture(192, embed_dim=64, depth=1, num_heads=1, global_attn_indexes=()),
-        Architecture(512, embed_dim=64, depth=1, num_heads=1, global_attn_indexes=(), window_size=17),
+        VitArchitecture(256, embed_dim=48, depth=1, num_heads=4, global_attn_indexes=()),
+        VitArchitecture(256, embed_dim=176, depth=1, num_heads=2, global_attn_indexes=()),
+        VitArchitecture(192, embed_dim=64, depth=1, num_heads=1, global_attn_indexes=()),
+        VitArchitecture(512, embed_dim=64, depth=1, num_heads=1, global_attn_indexes=(), window_size=17),
     ],
     ids=["heads_of_12", "heads_of_88", "12_patches_a_side", "windows_of_17"],
 )
-def test_what_the_kernels_do_not_take_does_not_fit(architecture: Architecture) -> None:
+def test_what_the_kernels_do_not_take_does_not_fit(architecture: VitArchitecture) -> None:
     assert not FusedViT.fits(architecture)
