@@ -222,7 +222,8 @@ class _Block(nn.Module):
         tokens = planes.permute(0, 2, 3, 1)
         tokens = tokens + self._attend(tokens)
         tokens = self.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
+        placed: Tensor = (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
+        return placed
 
     def _attend(self, tokens: Tensor) -> Tensor:
         """[B, h, h, E] -> [B, h, h, E], window by window."""
