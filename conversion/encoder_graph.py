@@ -12,12 +12,14 @@ from conversion.graph import Graph
 from conversion.layers import norm
 from conversion.linears import float_linear, int8_linear, int8_linear_by_row, smooth
 from conversion.mlp import float_mlp, int8_mlp
+from conversion.normalised import inside_picture, stretched
 from conversion.parts import Parts
+from conversion.tiny_vit_graph import build_tiny_vit
 from conversion.weights import Weights
 from conversion.whole_attention import float_whole_attend, int8_whole_attend
 from conversion.windows import Windows
-from segmentation.backends.pytorch.normalise import LEAST_SPAN
-from segmentation.weights.architecture import VitArchitecture
+from segmentation.errors import ConfigurationError
+from segmentation.weights.architecture import Architecture, TinyVitArchitecture, VitArchitecture
 
 NORM_EPSILON = 1e-6
 """Of every norm in the encoder (`build_sam`, `LayerNorm2d`)."""
@@ -45,8 +47,8 @@ RECIPES = {
 """Patch embedding and neck are float32 in all of them: they are little work."""
 
 
-def build_encoder(graph: Graph, weights: Weights, architecture: VitArchitecture, precision: str = "fp32") -> None:
-    """Adds the encoder to an empty graph.
+def build_encoder(graph: Graph, weights: Weights, architecture: Architecture, precision: str = "fp32") -> None:
+    """Adds the image encoder of an architecture to an empty graph.
 
     Inputs: `images` uint8 [B, S, S, 3] RGB, pictures at the top left; `sizes` int64 [B, 2], (height, width) of each
     picture, beyond which pixels count as 0 after normalising. Output: `embeddings` float32 [B, C, h, w].
@@ -55,9 +57,21 @@ def build_encoder(graph: Graph, weights: Weights, architecture: VitArchitecture,
         graph: takes the nodes.
         weights: the whole checkpoint.
         architecture: of the checkpoint.
-        precision: a key of `RECIPES`.
+        precision: a key of `RECIPES`; a TinyViT is built in fp32 only.
+
+    Raises:
+        ConfigurationError: there is no graph of this architecture in this precision.
     """
-    recipe = RECIPES[precision]
+    if isinstance(architecture, VitArchitecture):
+        build_vit(graph, weights, architecture, RECIPES[precision])
+    elif isinstance(architecture, TinyVitArchitecture) and precision == "fp32":
+        build_tiny_vit(graph, weights, architecture)
+    else:
+        raise ConfigurationError(f"{type(architecture).__name__} can't be converted to {precision}; fp32 can")
+
+
+def build_vit(graph: Graph, weights: Weights, architecture: VitArchitecture, recipe: Recipe) -> None:
+    """Adds a ViT encoder to an empty graph, as `build_encoder` describes."""
     side = architecture.image_size
     images = graph.input("images", np.uint8, ["batch", side, side, 3])
     sizes = graph.input("sizes", np.int64, ["batch", 2])
@@ -78,14 +92,10 @@ def _patches(graph: Graph, images: str, sizes: str, vit: Weights, architecture: 
     pixels = graph.op("Cast", graph.transpose(grid, 0, 1, 3, 2, 4), to=1)
     rows = np.arange(architecture.image_size).reshape(1, count, 1, patch, 1)
     columns = np.repeat(np.arange(architecture.image_size), 3).reshape(1, 1, count, 1, patch * 3)
-    inside = graph.op(
-        "And",
-        graph.op("Less", graph.constant(rows, np.int64), _per_picture(graph, sizes, 0)),
-        graph.op("Less", graph.constant(columns, np.int64), _per_picture(graph, sizes, 1)),
-    )
+    inside = inside_picture(graph, sizes, rows, columns)
     kernel = vit.exact("patch_embed.proj.weight")
     if architecture.preprocess.normalise == "min_max":
-        scaled = stretched(graph, pixels, inside)
+        scaled = stretched(graph, pixels, inside, axes=(1, 2, 3, 4))
     else:
         scaled = graph.op("Sub", pixels, graph.constant(np.tile(architecture.pixel_mean, patch).astype(np.float32)))
         kernel = kernel / np.reshape(architecture.pixel_std, (1, 3, 1, 1))
@@ -98,21 +108,6 @@ def _patches(graph: Graph, images: str, sizes: str, vit: Weights, architecture: 
     )
     position = vit["pos_embed"].reshape(1, count * count, dim)
     return graph.add(tokens, graph.weight(position, "pos_embed"))
-
-
-def stretched(graph: Graph, pixels: str, inside: str) -> str:
-    """Levels float32 [B, ...] stretched to 0 to 1, picture by picture, by those `inside` it: MedSAM's."""
-    low, high = (
-        graph.op(kind, graph.op("Where", inside, pixels, graph.constant(beyond)), graph.ints(1, 2, 3, 4), keepdims=1)
-        for kind, beyond in (("ReduceMin", 255.0), ("ReduceMax", 0.0))
-    )
-    span = graph.op("Max", graph.op("Sub", high, low), graph.constant(LEAST_SPAN))
-    return graph.op("Div", graph.op("Sub", pixels, low), span)
-
-
-def _per_picture(graph: Graph, sizes: str, axis: int) -> str:
-    """One column of `sizes` as [B, 1, 1, 1, 1]."""
-    return graph.reshape(graph.slice(sizes, 1, axis, axis + 1), -1, 1, 1, 1, 1)
 
 
 def _block(graph: Graph, tokens: str, block: Weights, windows: Windows, recipe: Recipe) -> str:

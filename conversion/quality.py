@@ -8,11 +8,11 @@ import importlib.util
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from segment_anything.modeling import Sam
 
+from conversion.reference import embed
 from conversion.verify import relative_error
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.quality import Quality
@@ -40,9 +40,7 @@ def measure(encoder: EncoderBackend, decoder: DecoderBackend, sam: Sam) -> Quali
         size = picture.shape[:2]
         images = pad_to_square(picture, encoder.architecture.image_size)[None]
         ours = encoder.encode(images, np.array([size]))[0]
-        with torch.inference_mode():
-            pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float()
-            exact = sam.image_encoder(sam.preprocess(pixels)).numpy()[0]
+        exact = embed(sam, picture, encoder.architecture.preprocess).numpy()[0]
         errors.append(relative_error(ours, exact))
         tokens = _points(size)
         ious.append(_mask_ious(*(_masks(decoder, embedding, tokens) for embedding in (ours, exact))))

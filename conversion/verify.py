@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
+from conversion.reference import embed
 from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.types import PromptTokens
@@ -89,8 +90,7 @@ def compare(
         picture = _random_picture(rng, height, width)
         padded = np.zeros((1, side, side, 3), np.uint8)
         padded[0, :height, :width] = picture
-        with torch.inference_mode():
-            reference = sam.image_encoder(sam.preprocess(torch.from_numpy(picture).permute(2, 0, 1)[None].float()))
+        reference = embed(sam, picture, architecture.preprocess)
         if runtime:
             ours = runtime.encode(padded, np.array([[height, width]]))
             yield Finding(f"embedding of {width}x{height}", relative_error(ours, reference.numpy()))
