@@ -1,6 +1,7 @@
 """Finds or downloads a model's checkpoint and converts it to the ONNX pair that the server runs.
 
     python -m conversion.convert_model [--model-type vit_h|vit_l|vit_b|demo|NAME] [--precision P] [--force]
+        [--also stock-decoder]
 
 Exit status as `conversion.convert_to_onnx`.
 """
@@ -11,7 +12,16 @@ import os
 import sys
 from pathlib import Path
 
-from conversion.convert_to_onnx import add_common_arguments, convert, find_pair, model_spec, refuse_precision, run
+from conversion.convert_to_onnx import (
+    STOCK_DECODER,
+    add_common_arguments,
+    convert,
+    convert_stock_decoder,
+    find_pair,
+    model_spec,
+    refuse_precision,
+    run,
+)
 from segmentation.backends.select import models_of
 from segmentation.settings import resolve_runtime
 from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint
@@ -28,13 +38,19 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         settings = resolve_runtime(os.environ)
         spec = model_spec(settings, options.model_type)
-        if not options.force and _is_converted(spec, settings.model_dir, settings.onnx_dir, options.precision):
+        if (
+            not options.force
+            and not options.also
+            and _is_converted(spec, settings.model_dir, settings.onnx_dir, options.precision)
+        ):
             print(f"{spec.name} is converted in {settings.onnx_dir}; nothing to do (--force converts again)")
             return
         refuse_precision(options.precision)  # before gigabytes are downloaded for it
         checkpoint = ensure_checkpoint(spec, settings.model_dir)
         known = models_of(settings).values()
         convert(checkpoint, spec, settings.onnx_dir, precision=options.precision, force=options.force, known=known)
+        if STOCK_DECODER in options.also:
+            convert_stock_decoder(checkpoint, spec, settings.onnx_dir, known=known)
 
     return run(work)
 

@@ -1,6 +1,7 @@
 """Converts a checkpoint file to the ONNX pair that the server runs, and checks it against PyTorch.
 
     python -m conversion.convert_to_onnx --checkpoint FILE --model-type T [--output-dir DIR] [--precision P] [--force]
+        [--also stock-decoder]
 
 Exit status: 0 when the pair is in place, 1 when it differs from PyTorch, 2 when the input can't be converted.
 """
@@ -16,6 +17,7 @@ from segment_anything.modeling import Sam
 from conversion.pair import Source, write_pair
 from conversion.quality import measure
 from conversion.reference import build_reference
+from conversion.stock_decoder import PROMPTS, failures, write_stock_decoder
 from conversion.verify import TOLERANCE, Finding, compare
 from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.backends.onnx.encoder import OnnxEncoder
@@ -34,6 +36,8 @@ from segmentation.weights.tensors import read_checkpoint
 
 PRECISIONS = ("fp32", "int8", "bf16")
 """What can be converted to. bf16 runs on PyTorch: its conversion only measures the quality."""
+
+STOCK_DECODER = "stock-decoder"
 
 Say = Callable[[str], None]
 
@@ -116,6 +120,20 @@ def convert(
         _refuse_other_decoder(pair_paths(onnx_dir, spec.name)[1], source)
     for path in write_pair(spec, Source(state, source), onnx_dir, check, precision=precision):
         say(f"wrote {path}")
+
+
+def convert_stock_decoder(
+    checkpoint: Path, entry: ModelEntry, onnx_dir: Path, *, say: Say = print, known: Iterable[ModelEntry] = ()
+) -> None:
+    """Writes the decoder of a checkpoint in segment-anything's own interface; arguments and errors as `convert`."""
+    state = read_checkpoint(checkpoint).state
+    spec = fit(entry, state, str(checkpoint), known)
+    sam = build_reference(spec.architecture, state, checkpoint)
+    path, findings = write_stock_decoder(spec, state, sam, sha256_file(checkpoint), onnx_dir)
+    if failed := failures(findings):
+        raise ParityError(f"{failed}; it was discarded")
+    worst = max(finding.error for finding in findings)
+    say(f"wrote {path}: within {worst:.1e} of SamOnnxModel on {PROMPTS} prompts")
 
 
 def refuse_precision(precision: str, flags: Callable[[], frozenset[str] | None] = cpu_flags) -> None:
@@ -203,6 +221,8 @@ def main(argv: list[str] | None = None) -> int:
         onnx_dir = options.output_dir or settings.onnx_dir
         known = models_of(settings).values()
         convert(options.checkpoint, spec, onnx_dir, precision=options.precision, force=options.force, known=known)
+        if STOCK_DECODER in options.also:
+            convert_stock_decoder(options.checkpoint, spec, onnx_dir, known=known)
 
     return run(work)
 
@@ -212,6 +232,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-type", help="a name in the manifest (default: SAM_MODEL_TYPE or vit_h)")
     parser.add_argument("--precision", default="fp32", help="of the encoder: fp32, int8 or bf16 (default: fp32)")
     parser.add_argument("--force", action="store_true", help="replace a pair that is there")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        choices=[STOCK_DECODER],
+        help="write this too: the decoder in segment-anything's own ONNX interface, for other tools",
+    )
 
 
 def model_spec(settings: RuntimeSettings, model_type: str | None) -> ModelEntry:

@@ -85,16 +85,24 @@ def _build_prepare(
 
     def prepared() -> dict[str, Output]:
         dense = dense_embeddings(graph, mask, has_mask, weights.below("prompt_encoder"), architecture)
-        tokens = graph.add(graph.transpose(graph.reshape(embedding, -1, channels, side * side), 0, 2, 1), dense)
-        layer, cells = transformer.below("layers.0"), side * side
-        to_image = CrossAttention(graph, layer.below("cross_attn_token_to_image"), position, cells)
-        to_tokens = CrossAttention(graph, layer.below("cross_attn_image_to_token"), position, cells)
-        keys, values = to_image.keys_and_values(tokens)
-        made = FirstImage(tokens, keys, values, to_tokens.queries(tokens))
+        made = prepare_image(graph, transformer, position, embedding, dense, architecture)
         dims = _image_dims(architecture)
         return {f"prepared_image_{name}": Output(getattr(made, name), np.float32, dims[name]) for name in dims}
 
     graph.outputs_if(_any(graph, embedding), prepared)
+
+
+def prepare_image(
+    graph: Graph, transformer: Weights, position: str, embedding: str, dense: str, architecture: Architecture
+) -> FirstImage:
+    """The image tokens of an embedding [1, C, h, w] with dense embeddings [M, hw, C], and their projections."""
+    channels, cells = architecture.prompt_embed_dim, architecture.embedding_side**2
+    tokens = graph.add(graph.transpose(graph.reshape(embedding, -1, channels, cells), 0, 2, 1), dense)
+    layer = transformer.below("layers.0")
+    to_image = CrossAttention(graph, layer.below("cross_attn_token_to_image"), position, cells)
+    to_tokens = CrossAttention(graph, layer.below("cross_attn_image_to_token"), position, cells)
+    keys, values = to_image.keys_and_values(tokens)
+    return FirstImage(tokens, keys, values, to_tokens.queries(tokens))
 
 
 def _build_decode(
@@ -108,19 +116,10 @@ def _build_decode(
     mask_ids = graph.input("mask_ids", np.int64, ["mask_count"])
 
     def decoded() -> dict[str, Output]:
-        decoder = weights.below("mask_decoder")
-        learned = graph.weight(
-            np.concatenate([decoder["iou_token.weight"], decoder["mask_tokens.weight"]]), "output_tokens"
-        )
-        batch = graph.concat(graph.dim(coords, 0), graph.ints(NUM_MASK_TOKENS + 1, channels), axis=0)
         points = point_embeddings(graph, coords, labels, weights.below("prompt_encoder"), architecture)
-        prompts = graph.concat(graph.op("Expand", learned, batch), points, axis=1)
-        tokens, image_tokens = _TwoWay(graph, transformer, prompts, position, cells).run(image)
-
-        iou_token = graph.op("Gather", tokens, graph.constant(0, np.int64), axis=1)
-        scores = _mlp(graph, iou_token, decoder.below("iou_prediction_head"))
-        iou = graph.op("Gather", scores, mask_ids, axis=1)
-        mask_weights = hypernetworks(graph, tokens, mask_ids, decoder)
+        iou, image_tokens, mask_weights = decode_prompts(
+            graph, weights.below("mask_decoder"), position, image, points, mask_ids, architecture
+        )
         return {
             "iou_predictions": Output(iou, np.float32, ["prompts", "mask_count"]),
             "mask_tokens": Output(image_tokens, np.float32, ["prompts", cells, channels]),
@@ -128,6 +127,30 @@ def _build_decode(
         }
 
     graph.outputs_if(_any(graph, coords), decoded)
+
+
+def decode_prompts(
+    graph: Graph,
+    decoder: Weights,
+    position: str,
+    image: FirstImage,
+    points: str,
+    mask_ids: str,
+    architecture: Architecture,
+) -> tuple[str, str, str]:
+    """(predicted IoU [B, m], the image as each prompt sees it [B, hw, C], mask weights [B, m, C / 8]) of prompts with
+    sparse embeddings [B, N, C]."""
+    learned = graph.weight(
+        np.concatenate([decoder["iou_token.weight"], decoder["mask_tokens.weight"]]), "output_tokens"
+    )
+    batch = graph.concat(graph.dim(points, 0), graph.ints(NUM_MASK_TOKENS + 1, architecture.prompt_embed_dim), axis=0)
+    prompts = graph.concat(graph.op("Expand", learned, batch), points, axis=1)
+    two_way = _TwoWay(graph, decoder.below("transformer"), prompts, position, architecture.embedding_side**2)
+    tokens, image_tokens = two_way.run(image)
+    iou_token = graph.op("Gather", tokens, graph.constant(0, np.int64), axis=1)
+    scores = _mlp(graph, iou_token, decoder.below("iou_prediction_head"))
+    iou = graph.op("Gather", scores, mask_ids, axis=1)
+    return iou, image_tokens, hypernetworks(graph, tokens, mask_ids, decoder)
 
 
 def _build_upscale(graph: Graph, upscaling: Weights, architecture: Architecture) -> None:

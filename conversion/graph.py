@@ -22,6 +22,11 @@ OPSET = 20
 IR_VERSION = 10
 """What opset 20 to 22 belong to; older ONNX Runtimes refuse newer ones."""
 
+OLD_OPSET = 18
+"""The first whose reductions take their axes as inputs; for graphs that run in other people's tools."""
+
+OLD_IR_VERSION = 8
+
 Dims = Sequence[int | str]
 
 
@@ -49,12 +54,14 @@ class Branch:
 class Graph:
     """Collects the nodes, constants, inputs and outputs of one graph.
 
-    Constants go through `store`; equal small ones (shapes, scalars) are shared.
+    Constants go through `store`; equal small ones (shapes, scalars) are shared. With an older `opset` the graph has no
+    operators of other domains.
     """
 
-    def __init__(self, name: str, store: InitializerStore) -> None:
+    def __init__(self, name: str, store: InitializerStore, *, opset: int = OPSET) -> None:
         self.name = name
         self._store = store
+        self._opset = opset
         self._main = Branch()
         self._current = self._main
         self._inputs: list[ValueInfoProto] = []
@@ -107,6 +114,8 @@ class Graph:
 
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Adds a node with one output and returns its value."""
+        if kind == "Gelu" and self._opset < OPSET:
+            return self._gelu(inputs[0])
         return self.ops(kind, *inputs, outputs=1, domain=domain, **attributes)[0]
 
     def ops(self, kind: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> list[str]:
@@ -116,6 +125,11 @@ class Graph:
             helper.make_node(kind, list(inputs), names, name=names[0], domain=domain or None, **attributes)
         )
         return names
+
+    def _gelu(self, x: str) -> str:
+        """In operators of older opsets."""
+        bounded = self.op("Erf", self.mul(x, self.constant(0.5**0.5)))
+        return self.mul(self.mul(x, self.constant(0.5)), self.add(bounded, self.constant(1.0)))
 
     def matmul(self, a: str, b: str) -> str:
         return self.op("MatMul", a, b)
@@ -215,8 +229,11 @@ class Graph:
         graph = helper.make_graph(
             self._main.nodes, self.name, self._inputs, self._main.outputs, initializer=self._initializers
         )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sam-serve")
+        opsets = [helper.make_opsetid("", self._opset)]
+        if self._opset == OPSET:
+            opsets.append(helper.make_opsetid("com.microsoft", 1))
+        ir_version = IR_VERSION if self._opset == OPSET else OLD_IR_VERSION
+        return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version, producer_name="sam-serve")
 
     def _initializer(self, array: NDArray[np.generic], name: str) -> str:
         self._initializers.append(self._store.put(name, array))
