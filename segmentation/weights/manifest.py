@@ -14,8 +14,25 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from segmentation.errors import ConfigurationError
 from segmentation.weights.architecture import ENCODERS, SAM_PREPROCESS, Architecture, Count, Preprocess
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-MANIFEST = PROJECT_ROOT / "model" / "manifest.toml"
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""Above this package: the project, or where packages are installed."""
+
+
+def _home() -> Path:
+    """Where an installed package keeps a user's models; the current folder for a user without a home."""
+    try:
+        return Path.home() / ".local" / "share" / "sam-serve"
+    except RuntimeError:
+        return Path.cwd()
+
+
+_IS_CHECKOUT = (CHECKOUT / "model" / "manifest.toml").is_file()
+
+DATA_ROOT = CHECKOUT if _IS_CHECKOUT else CHECKOUT / "sam_serve_data"
+"""Files that come with the project: `config/`, the manifest and the demo model. Read only once installed."""
+PROJECT_ROOT = CHECKOUT if _IS_CHECKOUT else _home()
+"""What relative paths in settings are relative to: the checkout, or a folder of the user's."""
+MANIFEST = DATA_ROOT / "model" / "manifest.toml"
 
 T = TypeVar("T")
 
