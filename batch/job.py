@@ -9,7 +9,6 @@ from typing import Any
 from analysis.export.formats import EXPORTS
 from analysis.rules.read import resolve_rules
 from analysis.scale import PIXELS, Scale
-
 from segmentation.automatic.parameters import PERFORMANCE, QUALITY, AutomaticParameters, with_overrides
 from segmentation.errors import InvalidRequest
 from segmentation.settings import RuntimeSettings

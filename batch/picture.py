@@ -9,7 +9,6 @@ from analysis.export.source import Source
 from analysis.masks.mask_set import from_rles
 from analysis.result import Analysis
 from analysis.rules.read import resolve_rules
-
 from batch.engine import Engine, Progress
 from batch.job import MAX_MEGAPIXELS, Job
 from segmentation.pictures.decode import decode_picture

@@ -138,7 +138,7 @@ class _Listing(Datasource):
     """The list of pictures as a dataset: a read that checkpoints can filter."""
 
     def __init__(self, pictures: Input, block: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._pictures, self._block = pictures, block
 
     def estimate_inmemory_data_size(self) -> int | None:

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pyarrow as pa
-from analysis.objects.properties import INTENSITIES, MEASUREMENTS, SIZES_IN_ORDER
 
+from analysis.objects.properties import INTENSITIES, MEASUREMENTS, SIZES_IN_ORDER
 from batch.picture import Result
 
 DONE, FAILED = "done", "failed"

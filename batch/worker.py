@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
-from analysis.export.formats import export
 
+from analysis.export.formats import export
 from batch.engine import open_engine
 from batch.files import file_name
 from batch.job import Job

@@ -195,9 +195,7 @@ def draw(samples: Samples, slo_ms: float) -> str:
     out.write('<rect width="100%" height="100%" fill="white"/>')
     for share in (0, 0.25, 0.5, 0.75, 1):
         x, y = place(end * share, most * share)
-        out.write(
-            f'<text x="{left - 6}" y="{y + 10:.0f}" text-anchor="end">{most * share:.0f} ms</text>'
-        )
+        out.write(f'<text x="{left - 6}" y="{y + 10:.0f}" text-anchor="end">{most * share:.0f} ms</text>')
         out.write(f'<text x="{x:.0f}" y="{height - 15}" text-anchor="middle">{end * share:.0f} s</text>')
     _, bound = place(0, slo_ms)
     out.write(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.result import Analysis
-
 from batch.engine import Engine
 from batch.job import Job
 from batch.names import readable, result_names

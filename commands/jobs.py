@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from analysis.scale import PIXELS, parse_scale
-
 from batch.job import Job, Tiling, split_parameters
 from segmentation.errors import InvalidRequest
 

@@ -11,7 +11,6 @@ from typing import overload
 from analysis.export.formats import EXPORTS, export, export_many
 from analysis.export.source import Source
 from analysis.result import Analysis
-
 from batch.files import file_name
 from batch.picture import Result
 from segmentation.errors import InvalidRequest

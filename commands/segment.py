@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
 from analysis.analyze import analyze
 from analysis.export.formats import export
 from analysis.export.source import Source
 from analysis.masks.mask_set import from_rles
 from analysis.rules.read import resolve_rules
-from PIL import Image
-
 from batch.job import MAX_MEGAPIXELS
 from batch.names import readable
 from client.errors import SamError

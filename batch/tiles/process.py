@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from analysis.analyze import analyze
 from analysis.export.source import Source
 from analysis.masks.mask_set import MaskSet, from_rles
 from analysis.rules.read import resolve_rules
-
 from batch.engine import Engine
 from batch.job import Job, Tiling
 from batch.picture import Result, source_settings
