@@ -31,6 +31,10 @@ SETTINGS = "settings.json"
 TABLES, CHECKPOINTS = "tables", "checkpoints"
 MOST_IN_BLOCK = 64
 ASKED_EVERY_S = 0.5
+SPARE_CPUS = 2
+"""Of the cluster's count, for tasks that list, filter and write: they wait more than they work. The cluster that is
+started here counts so many more than there are.
+"""
 START_ATTEMPTS = 3
 
 
@@ -98,7 +102,7 @@ def run_batch(
     """
     with _cluster(resources.address):
         available = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        gpus, cpus = int(available.get("GPU", 0)), max(1, int(available.get("CPU", 1)))
+        gpus, cpus = int(available.get("GPU", 0)), max(1, int(available.get("CPU", 1)) - SPARE_CPUS)
         workers = resources.workers or gpus or cpus
         device = "cuda" if gpus else "cpu"
         context = DataContext.get_current()
@@ -208,7 +212,8 @@ def _cluster(address: str | None) -> Iterator[None]:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        local: dict[str, Any] = {} if address else {"include_dashboard": False}
+        cores = len(os.sched_getaffinity(0)) + SPARE_CPUS
+        local: dict[str, Any] = {} if address else {"include_dashboard": False, "num_cpus": cores}
         _start({"address": address or "local", **quiet, **local})
         logging.getLogger("ray.data").setLevel(logging.WARNING)
     try:
