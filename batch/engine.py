@@ -7,13 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.automatic.generate import AutomaticParameters, generate
+from segmentation.automatic.generate import AutomaticParameters, encode_crop, generate
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.select import RuntimePlan, open_decoder, open_encoder, plan_runtime
 from segmentation.predict import segment
 from segmentation.prompts import validate_prompt
 from segmentation.settings import RuntimeSettings
-from segmentation.transforms import input_size, pad_to_square, resize_image
 from segmentation.types import MaskRecord, Prompt, Size
 
 Progress = Callable[[int, int], None]
@@ -62,9 +61,7 @@ class LocalEngine:
         size: Size = (image.shape[0], image.shape[1])
         architecture = self.encoder.architecture
         checked = validate_prompt(prompt, size, architecture.low_res_side, "/prompts/0")
-        side = architecture.image_size
-        padded = pad_to_square(resize_image(image, side), side)[None]
-        embedding = self.encoder.encode(padded, np.array([input_size(size, side)], np.int64))[0]
+        embedding = encode_crop(self.encoder, image, (0, 0, size[1], size[0]))
         return segment(self.decoder, self.decoder.prepare(embedding), size, [checked])[0][0]
 
 
