@@ -15,11 +15,20 @@ PADDING_LABEL = -1
 BOX_LABELS = (2, 3)
 
 
+MARGIN = 1.0
+"""Pixels by which a point may lie outside the picture; it is taken for one on the edge."""
+MAX_LOGIT = 1e6
+"""Of a `mask_input`. SAM's own are some tens; the prompt encoder overflows far beyond."""
+
+
 def validate_prompt(prompt: Prompt, size: Size, low_res_side: int, pointer: str) -> Prompt:
-    """The prompt with its box clipped to the picture.
+    """The prompt with its points and its box clipped to the picture, and the box from its upper left corner.
+
+    Points and boxes follow one rule: what lies outside the picture is moved to its edge. It is refused where that
+    would change what is meant: a point more than `MARGIN` outside, and a box of which nothing is inside.
 
     Args:
-        size: of the picture; points lie in 0 <= x <= width, 0 <= y <= height.
+        size: of the picture; its points have 0 <= x <= width, 0 <= y <= height.
         low_res_side: side of `mask_input`.
         pointer: JSON pointer of the prompt, e.g. `/prompts/0`.
 
@@ -31,9 +40,9 @@ def validate_prompt(prompt: Prompt, size: Size, low_res_side: int, pointer: str)
     _check_points(prompt, size, pointer)
     if prompt.mask_input is not None:
         _check_mask_input(prompt.mask_input, low_res_side, f"{pointer}/mask_input")
-    if prompt.box is None:
-        return prompt
-    return replace(prompt, box=_clip_box(prompt.box, size, f"{pointer}/box"))
+    points = np.clip(prompt.points, 0, np.array((size[1], size[0]), np.float32)).astype(np.float32)
+    box = None if prompt.box is None else _clip_box(prompt.box, size, f"{pointer}/box")
+    return replace(prompt, points=points, box=box)
 
 
 def validate_prompts(prompts: Sequence[Prompt], size: Size, low_res_side: int) -> tuple[Prompt, ...]:
@@ -89,7 +98,7 @@ def _check_points(prompt: Prompt, size: Size, pointer: str) -> None:
             f"labels must be one per point: {prompt.labels.size} for {len(prompt.points)} points", f"{pointer}/labels"
         )
     # NaN fails every comparison, so it counts as outside.
-    inside = np.all((prompt.points >= 0) & (prompt.points <= (width, height)), axis=1)
+    inside = np.all((prompt.points >= -MARGIN) & (prompt.points <= (width + MARGIN, height + MARGIN)), axis=1)
     if not inside.all():
         index = int(np.argmin(inside))
         raise InvalidRequest(f"a point must lie in 0 <= x <= {width}, 0 <= y <= {height}", f"{pointer}/points/{index}")
@@ -104,16 +113,18 @@ def _check_mask_input(mask_input: NDArray[np.float32], low_res_side: int, pointe
         raise InvalidRequest(
             f"mask_input must have shape ({low_res_side}, {low_res_side}), not {mask_input.shape}", pointer
         )
-    if not np.isfinite(mask_input).all():
-        raise InvalidRequest("mask_input must be finite", pointer)
+    if not (np.abs(mask_input) <= MAX_LOGIT).all():  # NaN fails every comparison
+        raise InvalidRequest(f"mask_input must hold finite logits of at most {MAX_LOGIT:g}", pointer)
 
 
 def _clip_box(box: NDArray[np.float32], size: Size, pointer: str) -> NDArray[np.float32]:
     height, width = size
     if box.shape != (4,) or not np.isfinite(box).all():
         raise InvalidRequest("a box is four finite numbers [x0, y0, x1, y1]", pointer)
-    if not (box[0] < box[2] and box[1] < box[3]):
-        raise InvalidRequest("a box needs x0 < x1 and y0 < y1", pointer)
+    if box[0] == box[2] or box[1] == box[3]:
+        raise InvalidRequest("a box needs two corners that differ in x and in y", pointer)
+    corners = box.reshape(2, 2)
+    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
     clipped = np.clip(box, 0, np.array((width, height, width, height), np.float32))
     if not (clipped[0] < clipped[2] and clipped[1] < clipped[3]):
         raise InvalidRequest(f"the box lies outside the picture of {width} x {height} pixels", pointer)

@@ -1,22 +1,21 @@
-"""Request bodies: counted while they are read, then a form or JSON, strictly. Knows no Ray."""
+"""Request bodies: counted while they are read, and split if they are a form. Knows no Ray."""
 
-import base64
-import binascii
-import json
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from deployments.calls.errors import BodyTooLarge, InvalidJson, pointer_to
+from deployments.calls.base64_text import LongText, NotBase64, decode_base64
+from deployments.calls.errors import BodyTooLarge, pointer_to
 from deployments.http.admission.byte_budget import ByteShare
 from segmentation.errors import InvalidImage, InvalidRequest, UnsupportedMediaType
 
 MAX_PARTS = 8
+HEAD_CHARACTERS = 1024
+"""Of a data URI, at most, before its base64."""
 _ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -91,43 +90,27 @@ async def counted(request: Request, max_bytes: int, share: ByteShare) -> AsyncGe
         yield chunk
 
 
-def strict_json(data: bytes) -> Any:
-    """One JSON document: UTF-8, each key once, no NaN and no Infinity.
-
-    Raises:
-        InvalidJson: anything else.
-    """
-    try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
-    except UnicodeDecodeError:
-        raise InvalidJson("the JSON is not UTF-8") from None
-    except RecursionError:
-        raise InvalidJson("the JSON is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise InvalidJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
-    except ValueError:
-        raise InvalidJson("the JSON holds a number with too many digits") from None
-
-
-def image_bytes(text: str) -> bytes:
+def image_bytes(text: str | LongText) -> bytes:
     """The file in an `image` field: base64, or a data URI with base64 in it.
 
     Raises:
         InvalidImage: neither.
     """
-    if _ADDRESS.match(text):
-        raise InvalidImage(
-            "image is an address; send the file's bytes in base64, a data URI, or a form with the file (addresses go "
-            "into image_url, where the server fetches pictures)"
-        )
-    payload = text
-    if text[:5].lower() == "data:":
-        head, comma, payload = text.partition(",")
-        if not comma or not head.lower().endswith(";base64"):
-            raise InvalidImage("a data URI of an image is data:image/...;base64,...")
     try:
-        return base64.b64decode(payload.encode("ascii").translate(None, b" \t\r\n"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
+        head = text[:HEAD_CHARACTERS] if isinstance(text, str) else text.head(HEAD_CHARACTERS)
+        if _ADDRESS.match(head):
+            raise InvalidImage(
+                "image is an address; send the file's bytes in base64, a data URI, or a form with the file (addresses "
+                "go into image_url, where the server fetches pictures)"
+            )
+        skip = 0
+        if head[:5].lower() == "data:":
+            declared, comma, _ = head.partition(",")
+            if not comma or not declared.lower().endswith(";base64"):
+                raise InvalidImage("a data URI of an image is data:image/...;base64,...")
+            skip = len(declared) + 1
+        return decode_base64(text, skip)
+    except (NotBase64, ValueError):
         raise InvalidImage("image is not base64; send a file's bytes in base64, or a data URI") from None
 
 
@@ -154,16 +137,3 @@ async def _parts(form: FormData) -> Body:
             raise InvalidRequest("image must be a file (a part with a filename)", "/image")
         parts[name] = await part.read() if isinstance(part, UploadFile) else part.encode("utf-8")
     return Body(parts.get("request") or b"{}", parts.get("image"))
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InvalidJson(f"the key {twice[:64]!r} is there twice")
-    return document
-
-
-def _constant(name: str) -> None:
-    raise InvalidJson(f"{name} is not JSON")

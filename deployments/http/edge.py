@@ -99,7 +99,7 @@ def problem_for(error: Exception, request_id: str) -> Problem:
 
 def _routing_problem(error: HTTPException) -> Problem:
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = (error.headers or {}).get("Allow", "").replace("GET", "GET, HEAD")
         return Problem("method_not_allowed", f"this address takes {allowed}", allow=allowed)
     if error.status_code == 404:
         return Problem("not_found", "there is nothing here; /docs lists what there is")

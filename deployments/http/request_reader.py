@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -9,8 +10,9 @@ from starlette.requests import Request
 from deployments.calls.errors import not_held
 from deployments.calls.messages import PictureFile
 from deployments.http.auth import Caller
-from deployments.http.body import Body, image_bytes, read_body, strict_json
+from deployments.http.body import Body, image_bytes, read_body
 from deployments.http.deadline import Deadline
+from deployments.http.json_reader import Document, read_json
 from deployments.http.picture_fetch import PictureFetch
 from deployments.http.requests import (
     AutomaticRequest,
@@ -32,6 +34,8 @@ M = TypeVar("M", bound=ImageRequest)
 
 SMALL_BODY_BYTES = 64_000
 """Bodies up to here are parsed in place: a hop to a thread would cost more."""
+READERS = 2
+"""Larger bodies that are parsed at once: a document in Python's objects is many times as large as its text."""
 
 
 class RequestReader:
@@ -42,6 +46,8 @@ class RequestReader:
         self._model_identity = config.model_identity
         self._low_res_side = config.plan.spec.architecture.low_res_side
         self._max_bytes = int(config.settings.max_body_mb * 1_000_000)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="request-reader")
+        read_json(b"[" + b" " * SMALL_BODY_BYTES + b"  " * SMALL_BODY_BYTES + b"]")  # compiles the reader
         self._fetch = PictureFetch(config.settings.image_url_origins, max_bytes=self._max_bytes)
 
     async def segment(self, request: Request) -> tuple[SegmentRequest, ImageSource, tuple[Prompt, ...]]:
@@ -66,16 +72,24 @@ class RequestReader:
             body = await read_body(request, self._max_bytes, request.state.body_share)
 
             def work() -> tuple[M, ImageSource | None, T]:
-                fields = parse(model, strict_json(body.json))
-                return fields, self._source(fields, body, caller), convert(fields)
+                document = read_json(body.json)
+                fields = parse(model, document.value, self._settings)
+                source, converted = self._source(fields, document, body, caller), convert(fields)
+                fields.let_go()
+                return fields, source, converted
 
-            fields, source, converted = await _aside(len(body), work)
+            fields, source, converted = await self._aside(len(body), work)
             if source is None:
                 data = await self._fetch.fetch(fields.image_url or "", request.state.body_share)
-                source = await _aside(len(data), lambda: self._sent(fields, data, caller))
+                source = await self._aside(len(data), lambda: self._sent(fields, data, caller))
             return fields, source, converted
 
-    def _source(self, fields: ImageRequest, body: Body, caller: Caller) -> ImageSource | None:
+    async def _aside(self, size: int, work: Callable[[], T]) -> T:
+        if size <= SMALL_BODY_BYTES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    def _source(self, fields: ImageRequest, document: Document, body: Body, caller: Caller) -> ImageSource | None:
         """The picture by its id, or as it was sent; None if it is to be fetched."""
         given = sum(value is not None for value in (body.file, fields.image, fields.image_url, fields.image_id))
         if given != 1:
@@ -89,13 +103,11 @@ class RequestReader:
         if fields.image_url is not None:
             to_decode_options(fields)  # what is wrong with them is said before anything is fetched
             return None
-        data = image_bytes(fields.image) if fields.image is not None else body.file
+        data = body.file
+        if fields.image is not None:
+            data = image_bytes(document.long_texts.get(fields.image, fields.image))
         return self._sent(fields, data or b"", caller)
 
     def _sent(self, fields: ImageRequest, data: bytes, caller: Caller) -> ImageSource:
         file = PictureFile(data, to_decode_options(fields))
         return ImageSource(image_id_of(file, key=caller.identity, model=self._model_identity), file)
-
-
-async def _aside(size: int, work: Callable[[], T]) -> T:
-    return work() if size <= SMALL_BODY_BYTES else await asyncio.to_thread(work)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from deployments.calls.errors import InvalidFields, pointer_to
 from deployments.calls.npy import from_base64_npy
@@ -28,12 +28,25 @@ from segmentation.types import Prompt
 
 IMAGE_ID = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_POINTS_PER_PROMPT = 1024
+MAX_CHANNELS = 16
 MAX_ERRORS = 20
+
+MAX_GRID_POINTS = 65_536
+MAX_GRIDS = 16
 
 M = TypeVar("M", bound="Request")
 
+
+def _whole(value: object) -> object:
+    """JSON Schema's integer: a number without a fraction, however it is written (1.0, 1e3)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(_whole), Field(ge=-(2**53), le=2**53)]
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]
-Points = Annotated[list[Point], Field(fail_fast=True)]
+Points = Annotated[list[Point], Field(fail_fast=True, max_length=MAX_POINTS_PER_PROMPT)]
+GridPoints = Annotated[list[Point], Field(fail_fast=True, max_length=MAX_GRID_POINTS)]
+Labels = Annotated[list[Integer], Field(fail_fast=True, max_length=MAX_POINTS_PER_PROMPT)]
 
 
 class Request(BaseModel):
@@ -41,14 +54,21 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
+    def let_go(self) -> None:
+        """Drops what is large and converted already."""
+
 
 class DecodeFields(Request):
     """How to read a picture that is more than one 8-bit RGB frame."""
 
-    page: int | None = Field(default=None, description="of a TIFF, or frame of an animation, from 0")
-    channels: list[int] | None = Field(default=None, description="one to three, from 0, shown as grey, RG or RGB")
+    page: Integer | None = Field(default=None, description="of a TIFF, or frame of an animation, from 0")
+    channels: Annotated[list[Integer], Field(max_length=MAX_CHANNELS)] | None = Field(
+        default=None, description="one to three, from 0, shown as grey, RG or RGB"
+    )
     scaling: Scaling | None = Field(default=None, description="how samples become 0 to 255")
-    range: list[float] | None = Field(default=None, description="[low, high] of samples, or percentiles")
+    range: Annotated[list[float], Field(max_length=2)] | None = Field(
+        default=None, description="[low, high] of samples, or percentiles"
+    )
 
 
 class ImageRequest(Request):
@@ -61,14 +81,15 @@ class ImageRequest(Request):
     image_id: str | None = Field(default=None, pattern=IMAGE_ID, description="the id of a picture that was sent before")
     decode: DecodeFields | None = Field(default=None, description="how the picture is read; not with image_id")
 
+    def let_go(self) -> None:
+        self.image = None
+
 
 class PromptFields(Request):
     """One prompt: at least one of points, box and mask_input."""
 
     points: Points | None = Field(default=None, description="[[x, y], ...] in pixels of the upright picture")
-    labels: Annotated[list[int], Field(fail_fast=True)] | None = Field(
-        default=None, description="one per point: 1 foreground (the default), 0 background"
-    )
+    labels: Labels | None = Field(default=None, description="one per point: 1 foreground (the default), 0 background")
     box: Annotated[list[float], Field(min_length=4, max_length=4)] | None = Field(
         default=None, description="[x0, y0, x1, y1] in pixels"
     )
@@ -77,33 +98,44 @@ class PromptFields(Request):
     )
 
 
+def _few_prompts(value: object, info: ValidationInfo) -> object:
+    """Before any of them is looked at."""
+    if isinstance(info.context, Settings) and isinstance(value, list) and len(value) > info.context.max_prompts:
+        raise LimitExceeded(f"at most {info.context.max_prompts} prompts in one request", "/prompts")
+    return value
+
+
 class SegmentRequest(ImageRequest):
     """What is at these prompts?"""
 
-    prompts: list[PromptFields] = Field(min_length=1)
+    prompts: Annotated[list[PromptFields], BeforeValidator(_few_prompts)] = Field(min_length=1)
     multimask_output: bool = Field(default=True, description="three masks per prompt; false gives SAM's single mask")
     mask_format: MaskFormat = "rle"
     return_logits: bool = Field(default=False, description="add `logits`, to be sent back as `mask_input`")
+
+    def let_go(self) -> None:
+        super().let_go()
+        self.prompts = []
 
 
 class AutomaticRequest(ImageRequest):
     """What is in this whole picture? `SamAutomaticMaskGenerator`'s parameters; those left out are the profile's."""
 
-    points_per_side: int | None = None
-    points_per_batch: int | None = Field(default=None, description="accepted, and capped")
+    points_per_side: Integer | None = None
+    points_per_batch: Integer | None = Field(default=None, description="accepted, and capped")
     pred_iou_thresh: float | None = None
     stability_score_thresh: float | None = None
     stability_score_offset: float | None = None
     box_nms_thresh: float | None = None
-    crop_n_layers: int | None = None
+    crop_n_layers: Integer | None = None
     crop_nms_thresh: float | None = None
     crop_overlap_ratio: float | None = None
-    crop_n_points_downscale_factor: int | None = None
-    point_grids: list[Points] | None = Field(
+    crop_n_points_downscale_factor: Integer | None = None
+    point_grids: Annotated[list[GridPoints], Field(max_length=MAX_GRIDS)] | None = Field(
         default=None, description="per crop layer, points in fractions of the crop; excludes points_per_side"
     )
     min_mask_region_area: float | None = Field(default=None, description="cleans masks of smaller holes and islands")
-    min_mask_area: int | None = Field(default=None, description="leaves out whole masks with fewer pixels")
+    min_mask_area: Integer | None = Field(default=None, description="leaves out whole masks with fewer pixels")
     performance_mode: bool | None = Field(default=None, description="the faster, coarser profile of defaults")
     mask_format: MaskFormat = "rle"
     stream: bool = Field(default=False, description="answer as application/x-ndjson while the work goes on")
@@ -121,18 +153,23 @@ class ProblemDocument(BaseModel):
     request_id: str
 
 
-def parse(model: type[M], document: Any) -> M:
+def parse(model: type[M], document: Any, settings: Settings | None = None) -> M:
     """The document as a request.
+
+    Every list of a request has a bound that holds before its elements are validated, so that errors are few.
 
     Raises:
         InvalidFields: with one JSON pointer per field that is wrong.
+        LimitExceeded: a list that is longer than the server takes.
     """
     try:
-        return model.model_validate(document)
+        return model.model_validate(document, context=settings)
     except ValidationError as failure:
         found = failure.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
         errors = tuple((pointer_to(error["loc"]), _plain(error["type"], error["msg"])) for error in found)
     pointer, message = errors[0]
+    if found[0]["type"] == "too_long" and pointer_to(found[0]["loc"][-1:]) in _BOUNDED:
+        raise LimitExceeded(f"{pointer}: {message}", pointer)
     raise InvalidFields(f"{pointer or 'the request'}: {message}", pointer, errors)
 
 
@@ -159,8 +196,6 @@ def to_prompts(request: SegmentRequest, settings: Settings, low_res_side: int) -
     Raises:
         InvalidRequest: a field can't be read; `LimitExceeded` for too many prompts or points.
     """
-    if len(request.prompts) > settings.max_prompts:
-        raise LimitExceeded(f"at most {settings.max_prompts} prompts in one request", "/prompts")
     return tuple(_prompt(prompt, f"/prompts/{index}", low_res_side) for index, prompt in enumerate(request.prompts))
 
 
@@ -189,8 +224,6 @@ def to_parameters(request: AutomaticRequest, settings: Settings) -> AutomaticPar
 
 def _prompt(prompt: PromptFields, pointer: str, low_res_side: int) -> Prompt:
     points = prompt.points or []
-    if len(points) > MAX_POINTS_PER_PROMPT:
-        raise LimitExceeded(f"at most {MAX_POINTS_PER_PROMPT} points in one prompt", f"{pointer}/points")
     labels = [1] * len(points) if prompt.labels is None else prompt.labels
     if len(labels) != len(points):
         raise InvalidRequest(f"one label per point: {len(labels)} for {len(points)} points", f"{pointer}/labels")
@@ -212,6 +245,9 @@ def _float32(values: Sequence[object]) -> NDArray[np.float32]:
     """The numbers as float32; beyond its range its ends stand for them, and no picture is as large."""
     limit = np.finfo(np.float32).max
     return np.array(values, np.float64).clip(-limit, limit).astype(np.float32)
+
+
+_BOUNDED = {"/points", "/labels", "/point_grids", "/channels"} | {f"/{layer}" for layer in range(MAX_GRIDS)}
 
 
 def _plain(kind: str, message: str) -> str:

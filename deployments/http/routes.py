@@ -18,6 +18,7 @@ from deployments.http.compression import Compression
 from deployments.http.cors import add_cors
 from deployments.http.deadline import Deadline
 from deployments.http.edge import Edge
+from deployments.http.head_requests import HeadRequests
 from deployments.http.headers import AnswerHeaders
 from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
 from deployments.http.openapi.docs_page import add_docs
@@ -45,7 +46,7 @@ from deployments.http.requests import (
 )
 from deployments.http.responses import EventStream, json_response, npy_response, timing_ms
 from deployments.http.service import Service
-from deployments.http.status import backend_info, check_health
+from deployments.http.status import HealthCheck, backend_info
 from deployments.http.stream import Tail, event_lines
 from deployments.http.traced_requests import TracedRequests
 from deployments.pipelines.automatic import Finished, GridRun, Started
@@ -108,7 +109,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     add_page(app)
     describe(app)
     app.add_exception_handler(HTTPException, _raise)
-    # Each is around those before it: a preflight needs no key, and refusals carry every header too.
+    # Starlette runs the middleware added last first: a preflight needs no key, and refusals carry every header too.
     app.add_middleware(InlinedBody)
     app.add_middleware(
         Edge,
@@ -120,6 +121,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     if tracer is not None:
         app.add_middleware(TracedRequests, tracer=tracer)
     app.add_middleware(Compression)
+    app.add_middleware(HeadRequests)
     add_cors(app, service.config.settings.cors_origins)
     app.add_middleware(AnswerHeaders, slots=service.admission.slots, tells_id=tells_id)
     return app
@@ -132,6 +134,7 @@ class Routes:
         self._service = service
         self._settings = service.config.settings
         self._reader = RequestReader(service.config)
+        self._health = HealthCheck(service.remotes)
 
     async def segment(self, request: Request) -> Response:
         """Masks for points, boxes and earlier masks."""
@@ -212,7 +215,7 @@ class Routes:
     async def health(self, request: Request) -> Response:
         """Whether each deployment has a replica that answers, and requests are let in."""
         self._service.admission.check_open()
-        await check_health(self._service.remotes)
+        await self._health.check()
         return await json_response({"status": "ok"})
 
     def _timed(

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.metadata
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -13,6 +14,7 @@ from segmentation.backends.protocol import RuntimeInfo
 from segmentation.backends.select import RuntimePlan
 
 PATIENCE_S = 5.0
+HEALTH_KEPT_S = 1.0
 _DISTRIBUTIONS = ("sam-serve", "ray", "numpy", "onnxruntime", "onnxruntime-gpu", "torch")
 _LIMITS = (
     "max_body_mb",
@@ -26,6 +28,36 @@ _LIMITS = (
     "prompt_timeout_s",
     "auto_timeout_s",
 )
+
+
+class HealthCheck:
+    """`check_health` at most once in a while, whoever asks: needs no key and no slot, and asks every replica.
+
+    Args:
+        keep_s: seconds for which an answer, good or bad, is given again.
+    """
+
+    def __init__(
+        self, remotes: Sequence[RemoteDeployment], *, patience_s: float = PATIENCE_S, keep_s: float = HEALTH_KEPT_S
+    ) -> None:
+        self._remotes = remotes
+        self._patience_s = patience_s
+        self._keep_s = keep_s
+        self._latest: asyncio.Task[None] | None = None
+        self._asked = 0.0
+
+    async def check(self) -> None:
+        """Returns if every deployment lives.
+
+        Raises:
+            NotReady: as `check_health`.
+        """
+        now = time.monotonic()
+        if self._latest is None or (self._latest.done() and now - self._asked >= self._keep_s):
+            self._asked = now
+            self._latest = asyncio.create_task(check_health(self._remotes, self._patience_s))
+            self._latest.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._latest)
 
 
 async def check_health(remotes: Sequence[RemoteDeployment], patience_s: float = PATIENCE_S) -> None:

@@ -55,8 +55,9 @@ class StoreUsed:
     outcome: str
 
 
-STORE_OUTCOMES = ("read", "missing", "dropped", "written", "skipped", "failed")
-"""Read; not there; damaged or foreign, and deleted; written; not written because writing is behind; failed."""
+STORE_OUTCOMES = ("read", "missing", "dropped", "written", "skipped", "failed", "slow")
+"""Read; not there; damaged or foreign, and deleted; written; not asked or not written, because writing is behind or the
+store is left alone; failed; no answer in time, which counts as missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,9 +120,9 @@ def with_overrides(profile: AutomaticParameters, overrides: Mapping[str, Any]) -
 
 def _point_grids(grids: Sequence[Sequence[Sequence[float]]], crop_n_layers: int) -> tuple[GridPoints, ...]:
     """The grids as plain tuples, whatever sequences or arrays they came as."""
-    if len(grids) <= crop_n_layers:
+    if len(grids) != crop_n_layers + 1:
         raise InvalidRequest(
-            f"point_grids needs one grid for the whole picture and one per crop layer: {crop_n_layers + 1}",
+            f"point_grids has one grid for the whole picture and one per crop layer: {crop_n_layers + 1}",
             "/point_grids",
         )
     return tuple(

@@ -3,7 +3,8 @@
 An entry is a header and two payloads, the embedding in float32 and the picture's file, behind a SHA-256 of them all.
 Its name is a hash of the key and of the model, weights and precision, which the header repeats. An entry that is cut
 short, changed or not what its name says is deleted and counts as missing. Nothing here is ever an error to a request:
-what can't be read is encoded again, what can't be written is warned about.
+what can't be read is encoded again, what can't be written is warned about. A look that takes longer than `PATIENCE_S`
+counts as missing, and the store is then left alone for `REST_S`.
 
 The hash guards against accidents. Who may write to the place can also write entries that pass: keep it to the server.
 
@@ -15,6 +16,7 @@ import hashlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -33,6 +35,10 @@ MAX_WAITING_BYTES = 256_000_000
 """Of images that wait to be written; beyond that they are not."""
 
 READERS = 4
+PATIENCE_S = 2.0
+"""For one look: an image is encoded again in about that time."""
+REST_S = 30.0
+"""After a look that took too long, nothing is asked of the store and nothing written to it."""
 _HASH_BYTES = 32
 _LENGTH_BYTES = 8
 
@@ -50,10 +56,20 @@ class EmbeddingStore:
         blobs: where the entries are.
         model: everything about the model that an embedding depends on.
         shape: of an embedding, (C, h, w).
-        report: told of every use.
+        emit: told of every use.
+        patience_s, rest_s: for one look, and after one that took longer.
     """
 
-    def __init__(self, blobs: Blobs, *, model: str, shape: tuple[int, ...], emit: Callable[[StoreUsed], None]) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        *,
+        model: str,
+        shape: tuple[int, ...],
+        emit: Callable[[StoreUsed], None],
+        patience_s: float = PATIENCE_S,
+        rest_s: float = REST_S,
+    ) -> None:
         self._blobs = blobs
         self._model = model
         self._shape = shape
@@ -63,13 +79,50 @@ class EmbeddingStore:
         self._lock = threading.Lock()
         self._waiting_bytes = 0
         self._failing = False
+        self._patience_s = patience_s
+        self._rest_s = rest_s
+        self._rests_until = 0.0
+        self._hanging = 0
 
     async def read(self, key: str) -> CachedImage | None:
-        """The image under the key, or None."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
+        """The image under the key, or None: also where the store gives no answer in time."""
+        loop = asyncio.get_running_loop()
+        if self._is_resting():
+            self._emit(StoreUsed("skipped"))
+            return None
+        look = loop.run_in_executor(self._readers, self._read, key)
+        done, _ = await asyncio.wait([look], timeout=self._patience_s)
+        if done:
+            return look.result()
+        self._hanging += 1
+        self._rest()
+        look.add_done_callback(self._look_ended)
+        return None
+
+    def _is_resting(self) -> bool:
+        """Whether the store is left alone: for a while, or for as long as every reader hangs in it."""
+        return time.monotonic() < self._rests_until or self._hanging >= READERS
+
+    def _rest(self) -> None:
+        if not self._is_resting():
+            logger.warning(
+                "the store of embeddings gives no answer within %g s; serving goes on without it for %g s",
+                self._patience_s,
+                self._rest_s,
+            )
+        self._rests_until = time.monotonic() + self._rest_s
+        self._emit(StoreUsed("slow"))
+
+    def _look_ended(self, look: "asyncio.Future[CachedImage | None]") -> None:
+        self._hanging -= 1
+        if not look.cancelled():
+            look.exception()  # it was answered as missing
 
     def keep(self, key: str, image: CachedImage) -> None:
-        """Writes the image some time later."""
+        """Writes the image some time later, unless the store is left alone."""
+        if self._is_resting():
+            self._emit(StoreUsed("skipped"))
+            return
         with self._lock:
             behind = self._waiting_bytes + image.nbytes > MAX_WAITING_BYTES
             if not behind:
