@@ -1,8 +1,8 @@
-"""Whether the address that a Serve config file asks for is free. Knows the file's `http_options` only."""
+"""Whether the addresses that a server needs are there: its port, and paths that are short enough for Ray's sockets."""
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -35,3 +35,14 @@ def taken_address(arguments: Sequence[str]) -> str | None:
         except OverflowError:
             return None  # no port at all
     return None
+
+
+MAX_SOCKET_PATH = 107
+"""Bytes of a Unix socket's path, on Linux."""
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+
+
+def too_long_for_sockets(environ: Mapping[str, str]) -> str | None:
+    """The folder for temporary files, if Ray's sockets would not fit below it."""
+    folder = environ.get("RAY_TMPDIR") or environ.get("TMPDIR") or "/tmp"
+    return folder if len(folder.rstrip("/").encode()) + len(_SOCKET) > MAX_SOCKET_PATH else None

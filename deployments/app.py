@@ -79,7 +79,14 @@ def build(args: AppArgs) -> Application:
 def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: Sizing) -> Application:
     pressure = settings.max_queue
     emit = partial(open_ray_metrics, plan.spec.name)
-    encoder = _deployment(ImageEncoder, sizing.encoder, 4 * pressure, request_router_config=CONSISTENT_HASH).bind(
+    logging_config = _logging_config(settings)
+    encoder = _deployment(
+        ImageEncoder,
+        sizing.encoder,
+        4 * pressure,
+        request_router_config=CONSISTENT_HASH,
+        logging_config=logging_config,
+    ).bind(
         partial(_open, open_encoder, plan, sizing.encoder),
         device=sizing.encoder.device,
         max_batch=settings.encoder_batch,
@@ -89,7 +96,13 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         open_ray_metrics=emit,
         open_store=_opener_of_store(settings, config.model_identity, plan.spec.architecture.embedding_shape),
     )
-    decoder = _deployment(PromptDecoder, sizing.decoder, 2 * pressure, request_router_config=CONSISTENT_HASH).bind(
+    decoder = _deployment(
+        PromptDecoder,
+        sizing.decoder,
+        2 * pressure,
+        request_router_config=CONSISTENT_HASH,
+        logging_config=logging_config,
+    ).bind(
         partial(_open, open_decoder, plan, sizing.decoder),
         device=sizing.decoder.device,
         max_batch=settings.decoder_batch,
@@ -97,7 +110,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         stuck_after_s=settings.stuck_after_s,
         open_ray_metrics=emit,
     )
-    grid = _deployment(MaskGridGenerator, sizing.grid, 32).bind(
+    grid = _deployment(MaskGridGenerator, sizing.grid, 32, logging_config=logging_config).bind(
         partial(_open, open_decoder, plan, sizing.grid),
         device=sizing.grid.device,
         gives_way=True,
@@ -109,6 +122,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
     # ingress can turn them away, and would otherwise wait in the proxy without end.
     ingress = cast("Deployment", serve.deployment(serve.ingress(None)(Ingress))).options(
         name="Ingress",
+        logging_config=logging_config,
         ray_actor_options={"num_cpus": sizing.ingress_cpus},
         max_ongoing_requests=pressure + REFUSED_AT_ONCE,
         max_queued_requests=QUEUED_IN_PROXY,
@@ -117,6 +131,15 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         graceful_shutdown_timeout_s=settings.auto_timeout_s,
     )
     return ingress.bind(config, encoder, decoder, grid)
+
+
+def _logging_config(settings: Settings) -> dict[str, Any]:
+    """Serve's own lines, one for each call of a replica, are for debugging; the ingress writes one for each request."""
+    return {
+        "encoding": settings.log_format.upper(),
+        "log_level": settings.log_level.upper(),
+        "enable_access_log": settings.log_level == "debug",
+    }
 
 
 class _Opener(Protocol[Backend_co]):

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from deployments.serve_file import unknown_key
 from deployments.settings.server import ResolvedSettings, Settings, resolve
 from segmentation.backends.select import RuntimePlan, is_installed, plan_runtime
 from segmentation.errors import ConfigurationError
@@ -69,10 +70,12 @@ def read_config(path: Path) -> tuple[dict[str, str], dict[str, object]]:
     """(environment variables, args) that a Serve config file gives its first application.
 
     Raises:
-        ConfigurationError: the file can't be read or has no application.
+        ConfigurationError: the file can't be read, has no application, or a key that Serve would drop.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(document, dict) and (wrong := unknown_key(document)):
+            raise ConfigurationError(f"{path}: {wrong}")
         application: dict[str, Any] = document["applications"][0]
         variables = (application.get("runtime_env") or {}).get("env_vars") or {}
         return {str(key): str(value) for key, value in variables.items()}, dict(application.get("args") or {})

@@ -41,8 +41,11 @@ def validate_prompt(prompt: Prompt, size: Size, low_res_side: int, pointer: str)
     if prompt.mask_input is not None:
         _check_mask_input(prompt.mask_input, low_res_side, f"{pointer}/mask_input")
     points = np.clip(prompt.points, 0, np.array((size[1], size[0]), np.float32)).astype(np.float32)
-    box = None if prompt.box is None else _clip_box(prompt.box, size, f"{pointer}/box")
-    return replace(prompt, points=points, box=box)
+    if not np.array_equal(points, prompt.points):
+        prompt = replace(prompt, points=points)
+    if prompt.box is None:
+        return prompt
+    return replace(prompt, box=_clip_box(prompt.box, size, f"{pointer}/box"))
 
 
 def validate_prompts(prompts: Sequence[Prompt], size: Size, low_res_side: int) -> tuple[Prompt, ...]:

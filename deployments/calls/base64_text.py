@@ -55,6 +55,7 @@ def decode_base64(text: str | LongText, skip: int = 0) -> bytes:
     Raises:
         NotBase64: it is none.
     """
+    slices: Iterator[bytes]
     if isinstance(text, str):
         text = text[skip:]
         slices = (

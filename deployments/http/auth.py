@@ -13,9 +13,11 @@ class Caller:
     """The sender of a request.
 
     identity: of the API key, without being one; empty where none is needed.
+    name: of the API key, for logs.
     """
 
     identity: str = ""
+    name: str = ""
 
 
 ANYBODY = Caller()
@@ -25,7 +27,7 @@ class ApiKeys:
     """The keys that open the server; an empty one lets everybody in."""
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
-        self._callers = [(key.digest, Caller(key.identity)) for key in keys]
+        self._callers = [(key.digest, Caller(key.identity, key.name)) for key in keys]
 
     def caller(self, key: str | None) -> Caller:
         """The sender of a request with this key; None if it has none.

@@ -13,6 +13,7 @@ from deployments.http.headers import path_of
 from deployments.http.path_policy import PathPolicy, PolicyOf, own_policy
 from deployments.http.problems import INTERNAL, Problem, problem_of
 from deployments.telemetry.events import Admitted, EmitEvent, Refused, discard
+from deployments.telemetry.logs import note
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +58,12 @@ class Edge:
         try:
             await self._admit(policy, scope, receive, send_noting)
         except ClientDisconnect:
-            logger.info("the client of request %s left", request_id)
+            note(code="client_left")
         except Exception as error:
             if started:
                 raise
             problem = problem_for(error, request_id)
+            note(code=problem.code)
             self._emit(Refused(problem.code, policy.protocol))
             await policy.answer(problem, request_id)(scope, receive, send)
 
@@ -72,6 +74,8 @@ class Edge:
             if key is not None or not policy.body_may_hold_key:
                 caller = self._api_keys.caller(key)
         scope["state"]["caller"] = caller
+        if caller.name:
+            note(key=caller.name)
         if policy.needs_slot:
             try:
                 with self._admission.place(caller), self._body_budget.share() as share:

@@ -22,6 +22,15 @@ from segmentation.errors import InvalidImage, InvalidRequest
 
 TIMEOUT_S = 30.0
 READ_BYTES = 65_536
+SMALL_READ_BYTES = 4096
+PAUSE_S = 0.01
+"""After a small read, so that a server that sends single bytes costs a hundred turns of the event loop a second."""
+EVENTS_AT_ONCE = 200
+"""Chunks of a body that are handled before others on the event loop have a turn."""
+MAX_INTERIM = 8
+"""Interim answers (100 Continue, 103 Early Hints) before the picture."""
+FRAMING_BYTES = 65_536
+"""Bytes that are not the picture's, beyond as many as the picture's: headers, and what frames chunks."""
 MAX_URL = 2048
 POINTER = "/image_url"
 _URL = re.compile(rf"https?://[!-~]{{1,{MAX_URL - 8}}}", re.IGNORECASE)
@@ -29,6 +38,10 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 """The addresses of a host name and a port; raises OSError."""
+
+
+class _Wasteful(Exception):
+    """A server sends much that is no picture."""
 
 
 class PictureFetch:
@@ -69,7 +82,7 @@ class PictureFetch:
                 return await self._get(parts, origin, share)
         except TimeoutError:
             raise DeadlineExceeded(f"{origin} did not deliver the picture within {self._timeout_s:g} s") from None
-        except h11.RemoteProtocolError:
+        except (h11.RemoteProtocolError, _Wasteful):
             raise InvalidImage(f"{origin} broke off, or does not speak HTTP") from None
         except OSError:  # TLS errors are of its kind too; what they say would describe the network behind the server
             raise InvalidImage(f"{origin} can't be reached") from None
@@ -121,11 +134,24 @@ class PictureFetch:
 
     async def _body(self, connection: h11.Connection, reader: asyncio.StreamReader, share: ByteShare) -> bytes:
         pieces: list[bytes] = []
-        size = 0
+        size = received = interim = events = 0
         while True:
             event = connection.next_event()
+            events += 1
+            if events % EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if event is h11.NEED_DATA:
-                connection.receive_data(await reader.read(READ_BYTES))
+                data = await reader.read(READ_BYTES)
+                if len(data) < SMALL_READ_BYTES:
+                    await asyncio.sleep(PAUSE_S)
+                received += len(data)
+                if received > 2 * size + FRAMING_BYTES + READ_BYTES:
+                    raise _Wasteful
+                connection.receive_data(data)
+            elif isinstance(event, h11.InformationalResponse):
+                interim += 1
+                if interim > MAX_INTERIM:
+                    raise _Wasteful
             elif isinstance(event, h11.Response):
                 self._require_picture(event, share)
             elif isinstance(event, h11.Data):

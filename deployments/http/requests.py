@@ -3,6 +3,7 @@
 Only the shape is checked here; what a value means for a picture is checked by the core, with the same pointers.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
@@ -37,12 +38,20 @@ MAX_GRIDS = 16
 M = TypeVar("M", bound="Request")
 
 
+LARGEST_INTEGER = 2**53
+"""Stands for all larger ones: far beyond every limit, and a number that arithmetic on floats can take."""
+
+
 def _whole(value: object) -> object:
     """JSON Schema's integer: a number without a fraction, however it is written (1.0, 1e3)."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-LARGEST_INTEGER, min(value, LARGEST_INTEGER))
+    return value
 
 
-Integer = Annotated[int, BeforeValidator(_whole), Field(ge=-(2**53), le=2**53)]
+Integer = Annotated[int, BeforeValidator(_whole)]
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 Points = Annotated[list[Point], Field(fail_fast=True, max_length=MAX_POINTS_PER_PROMPT)]
 GridPoints = Annotated[list[Point], Field(fail_fast=True, max_length=MAX_GRID_POINTS)]
@@ -110,7 +119,9 @@ class SegmentRequest(ImageRequest):
 
     prompts: Annotated[list[PromptFields], BeforeValidator(_few_prompts)] = Field(min_length=1)
     multimask_output: bool = Field(default=True, description="three masks per prompt; false gives SAM's single mask")
-    mask_format: MaskFormat = "rle"
+    mask_format: MaskFormat = Field(
+        default="rle", description="COCO's compressed run lengths, the coordinates of a GeoJSON MultiPolygon, or a PNG"
+    )
     return_logits: bool = Field(default=False, description="add `logits`, to be sent back as `mask_input`")
 
     def let_go(self) -> None:
@@ -121,23 +132,48 @@ class SegmentRequest(ImageRequest):
 class AutomaticRequest(ImageRequest):
     """What is in this whole picture? `SamAutomaticMaskGenerator`'s parameters; those left out are the profile's."""
 
-    points_per_side: Integer | None = None
-    points_per_batch: Integer | None = Field(default=None, description="accepted, and capped")
-    pred_iou_thresh: float | None = None
-    stability_score_thresh: float | None = None
-    stability_score_offset: float | None = None
-    box_nms_thresh: float | None = None
-    crop_n_layers: Integer | None = None
-    crop_nms_thresh: float | None = None
-    crop_overlap_ratio: float | None = None
-    crop_n_points_downscale_factor: Integer | None = None
+    points_per_side: Integer | None = Field(
+        default=None, description="the grid has this many points squared (quality 32, performance 16)"
+    )
+    points_per_batch: Integer | None = Field(
+        default=None, description="points decoded at once; capped, the masks are the same"
+    )
+    pred_iou_thresh: float | None = Field(
+        default=None, description="keep masks whose predicted IoU is above this; 0 keeps all (0.88, 0.8)"
+    )
+    stability_score_thresh: float | None = Field(
+        default=None, description="keep masks that are at least as stable; 0 keeps all (0.95, 0.9)"
+    )
+    stability_score_offset: float | None = Field(
+        default=None, description="distance of the stability score's two thresholds from 0, in logits (1, 1)"
+    )
+    box_nms_thresh: float | None = Field(
+        default=None, description="box IoU above which the worse of two masks of one crop goes (0.7, 0.7)"
+    )
+    crop_n_layers: Integer | None = Field(
+        default=None, description="further runs on crops: layer i cuts the picture in 2^i by 2^i (2, 1)"
+    )
+    crop_nms_thresh: float | None = Field(
+        default=None, description="box IoU above which the mask of the larger of two crops goes (0.7, 0.7)"
+    )
+    crop_overlap_ratio: float | None = Field(
+        default=None, description="overlap of the first layer's crops, as a share of the short side (0.3413, 0.3413)"
+    )
+    crop_n_points_downscale_factor: Integer | None = Field(
+        default=None, description="layer i has points_per_side / factor^i points a side (2, 2)"
+    )
     point_grids: Annotated[list[GridPoints], Field(max_length=MAX_GRIDS)] | None = Field(
         default=None, description="per crop layer, points in fractions of the crop; excludes points_per_side"
     )
-    min_mask_region_area: float | None = Field(default=None, description="cleans masks of smaller holes and islands")
-    min_mask_area: Integer | None = Field(default=None, description="leaves out whole masks with fewer pixels")
+    min_mask_region_area: float | None = Field(
+        default=None,
+        description="holes and islands of masks with fewer pixels are removed (quality 100, performance 500)",
+    )
+    min_mask_area: Integer | None = Field(default=None, description="masks with fewer pixels are left out (0, 0)")
     performance_mode: bool | None = Field(default=None, description="the faster, coarser profile of defaults")
-    mask_format: MaskFormat = "rle"
+    mask_format: MaskFormat = Field(
+        default="rle", description="COCO's compressed run lengths, the coordinates of a GeoJSON MultiPolygon, or a PNG"
+    )
     stream: bool = Field(default=False, description="answer as application/x-ndjson while the work goes on")
 
 
@@ -168,7 +204,7 @@ def parse(model: type[M], document: Any, settings: Settings | None = None) -> M:
         found = failure.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
         errors = tuple((pointer_to(error["loc"]), _plain(error["type"], error["msg"])) for error in found)
     pointer, message = errors[0]
-    if found[0]["type"] == "too_long" and pointer_to(found[0]["loc"][-1:]) in _BOUNDED:
+    if found[0]["type"] == "too_long" and _BOUNDED.fullmatch(pointer):
         raise LimitExceeded(f"{pointer}: {message}", pointer)
     raise InvalidFields(f"{pointer or 'the request'}: {message}", pointer, errors)
 
@@ -247,7 +283,8 @@ def _float32(values: Sequence[object]) -> NDArray[np.float32]:
     return np.array(values, np.float64).clip(-limit, limit).astype(np.float32)
 
 
-_BOUNDED = {"/points", "/labels", "/point_grids", "/channels"} | {f"/{layer}" for layer in range(MAX_GRIDS)}
+_BOUNDED = re.compile(r"/prompts/\d+/(points|labels)|/point_grids(/\d+)?|/decode/channels")
+"""Lists whose bound is the server's, and not a matter of what they mean."""
 
 
 def _plain(kind: str, message: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 
@@ -37,6 +37,7 @@ from deployments.http.openapi.document import (
     streamed_answer,
 )
 from deployments.http.page.page import add_page
+from deployments.http.request_log import RequestLog
 from deployments.http.request_reader import RequestReader
 from deployments.http.requests import (
     IMAGE_ID,
@@ -52,6 +53,7 @@ from deployments.http.traced_requests import TracedRequests
 from deployments.pipelines.automatic import Finished, GridRun, Started
 from deployments.pipelines.pictures import belongs_to
 from deployments.telemetry.events import Answered
+from deployments.telemetry.logs import note
 from deployments.telemetry.tracing import Tracer
 
 
@@ -120,6 +122,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     )
     if tracer is not None:
         app.add_middleware(TracedRequests, tracer=tracer)
+    app.add_middleware(RequestLog)
     app.add_middleware(Compression)
     app.add_middleware(HeadRequests)
     add_cors(app, service.config.settings.cors_origins)
@@ -143,6 +146,7 @@ class Routes:
             fields, source, prompts = await self._reader.segment(request)
             job = PromptJob(prompts, fields.multimask_output, fields.return_logits, fields.mask_format)
             answer, decode_s = await self._service.prompts.segment(source, job)
+            note(size=_size(answer.size))
             timing = self._timed("/segment", answer.stage_times, decode_s, started, sum(map(len, answer.results)))
             document = {
                 "image_id": source.image_id,
@@ -163,6 +167,8 @@ class Routes:
         first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
         assert isinstance(first, Started)
         head = {"image_id": source.image_id, "size": list(first.size)}
+
+        note(size=_size(first.size))
 
         def tail(finished: Finished) -> Tail:
             timing = self._timed("/segment/auto", finished.stage_times, finished.decode_s, started, len(finished.masks))
@@ -224,7 +230,13 @@ class Routes:
         """`timing_ms` of an answer, which is reported at the same time."""
         timing = timing_ms(stage_times, decode_s, time.perf_counter() - started)
         self._service.emit(Answered(route, timing, masks))
+        note(masks=masks, ms={stage: milliseconds for stage, milliseconds in timing.items() if milliseconds})
         return timing
+
+
+def _size(size: Sequence[int]) -> str:
+    """(height, width) as logs show it: width x height."""
+    return "x".join(str(side) for side in reversed(size))
 
 
 async def _raise(request: Request, error: Exception) -> Response:

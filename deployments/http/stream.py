@@ -8,6 +8,7 @@ from typing import TypedDict, TypeVar
 from deployments.http.edge import problem_for
 from deployments.pipelines.automatic import Finished, Progress, Started
 from deployments.telemetry.events import EmitEvent, Refused
+from deployments.telemetry.logs import note
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ async def event_lines(
                     yield {"event": "end", "count": len(step.masks), **tail(step)}
         except Exception as error:
             problem = problem_for(error, request_id)
+            note(code=problem.code)
             emit(Refused(problem.code))
             yield {"event": "error", "problem": problem.document(request_id)}
 
@@ -62,7 +64,7 @@ async def with_pauses(steps: AsyncGenerator[T, None], every_s: float) -> AsyncGe
     coming: asyncio.Task[T] | None = None
     try:
         while True:
-            coming = coming or asyncio.ensure_future(anext(steps))  # type: ignore[arg-type]
+            coming = coming or asyncio.ensure_future(anext(steps))
             await asyncio.wait([coming], timeout=every_s)
             if not coming.done():
                 yield None

@@ -104,6 +104,12 @@ class Settings(RuntimeSettings):
         values="origins, as `https://example.org`, comma separated",
         parse=parse_picture_origins,
     )
+    log_level: str = setting(
+        "info",
+        "of the server's processes. `info`: what starts, one line a request, warnings. `debug`: every call too",
+        choices=("debug", "info", "warning"),
+    )
+    log_format: str = setting("text", "of log lines; `json`: one object a line", choices=("text", "json"))
     otlp_endpoint: str = setting(
         "",
         "OpenTelemetry collector that gets a trace of each request, over OTLP/HTTP",

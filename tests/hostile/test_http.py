@@ -49,7 +49,7 @@ REQUESTS: dict[str, tuple[bytes, set[str]]] = {
     "a method that is none": (request("BREW /segment HTTP/1.1"), {"method_not_allowed", NO_HTTP}),
     "TRACE": (request("TRACE /segment HTTP/1.1"), {"method_not_allowed"}),
     "CONNECT": (request("CONNECT x:443 HTTP/1.1"), {"not_found", NO_HTTP}),
-    "PROPFIND": (request("PROPFIND / HTTP/1.1"), {"not_found"}),
+    "PROPFIND": (request("PROPFIND / HTTP/1.1"), {"not_found", "method_not_allowed"}),
     "a method in lower case": (request("post /segment HTTP/1.1"), {"method_not_allowed", NO_HTTP}),
     "HEAD": (request("HEAD /segment HTTP/1.1", "X-Request-ID: a"), {"method_not_allowed"}),
     "an address that climbs": (request("GET /docs/assets/../../../etc/passwd HTTP/1.1"), {"not_found"}),

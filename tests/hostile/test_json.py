@@ -80,7 +80,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "a million channels": (document(decode={"channels": [0] * 1_000_000}), "limit_exceeded"),
     "a range of 1e308": (document(decode={"scaling": "range", "range": [-1e308, 1e308]}), "ok"),
     "a range of 5e-324": (document(decode={"scaling": "range", "range": [0, 5e-324]}), "ok"),
-    "base64 that breaks off": (document(image=DISC[:-5]), "invalid_image"),
+    "base64 that breaks off": (document(image=DISC[:-45]), "invalid_image"),
     "base64 of another alphabet": (document(image="_-_-"), "invalid_image"),
     "base64 with something between": (document(image="AAAA*AAAA"), "invalid_image"),
     "base64 of padding only": (document(image="===="), "invalid_image"),
@@ -152,7 +152,7 @@ ARRAYS: dict[str, tuple[bytes, str]] = {
     "no header": (b"\x93NUMPY\1\0", "invalid_request"),
     "nothing": (b"", "invalid_request"),
     "infinity": (saved(np.full((SIDE, SIDE), np.inf, np.float32)), "invalid_request"),
-    "large numbers": (saved(np.full((SIDE, SIDE), 3e38, np.float32)), "ok"),
+    "large numbers": (saved(np.full((SIDE, SIDE), 3e38, np.float32)), "invalid_request"),
 }
 
 
@@ -177,7 +177,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "a grid of nothing": ({"point_grids": []}, "invalid_request"),
     "a grid of empty layers": ({"point_grids": [[]], "crop_n_layers": 0}, "ok"),
     "a grid of half a million": ({"point_grids": [[[0.5, 0.5]] * 500_000], "crop_n_layers": 0}, "limit_exceeded"),
-    "a million layers": ({"point_grids": [[]] * 1_000_000}, "ok"),
+    "a million layers": ({"point_grids": [[]] * 1_000_000}, "limit_exceeded"),
     "a mode of a string": ({"performance_mode": "true"}, "invalid_request"),
     "SAM's output_mode": ({"output_mode": "binary_mask"}, "invalid_request"),
 }
@@ -198,7 +198,6 @@ def test_a_hostile_parameter_has_its_problem(send: Callable[..., str], name: str
         ("%00", "unknown_image"),
         ("%ff%fe", "unknown_image"),
         ("%ed%a0%80", "unknown_image"),
-        ("..", "not_found"),
         ("%2e%2e%2fhealth", "not_found"),
         ("..%2f..%2fetc%2fpasswd", "not_found"),
         ("😀", "unknown_image"),

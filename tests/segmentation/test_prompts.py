@@ -30,7 +30,7 @@ def test_points_on_the_border_are_inside() -> None:
     assert validate_prompt(prompt, SIZE, SIDE, "") is prompt
 
 
-@pytest.mark.parametrize("bad", [(-0.1, 5), (64.1, 5), (5, 48.5), (float("nan"), 5), (5, float("inf"))])
+@pytest.mark.parametrize("bad", [(-1.1, 5), (65.1, 5), (5, 49.5), (float("nan"), 5), (5, float("inf"))])
 def test_a_point_outside_is_named(bad) -> None:
     assert pointer_of(Prompt(**points((1, 1), bad))) == "/points/1"
 
@@ -55,7 +55,6 @@ def test_an_empty_prompt_is_named() -> None:
     "bad",
     [
         box(10, 10, 10, 20),
-        box(10, 20, 20, 10),
         box(64, 0, 80, 20),
         box(-20, 0, 0, 20),
         box(0, 48, 5, 60),
@@ -66,6 +65,18 @@ def test_an_empty_prompt_is_named() -> None:
 )
 def test_a_bad_box_is_named(bad) -> None:
     assert pointer_of(Prompt(box=bad)) == "/box"
+
+
+def test_points_just_outside_are_on_the_edge() -> None:
+    prompt = validate_prompt(Prompt(**points((-0.3, 5), (64.4, 48.9))), SIZE, SIDE, "")
+    np.testing.assert_array_equal(prompt.points, [[0, 5], [64, 48]])
+    assert prompt.points.dtype == np.float32
+
+
+@pytest.mark.parametrize("corners", [(30, 40, 10, 20), (10, 40, 30, 20), (30, 20, 10, 40)])
+def test_a_box_may_be_drawn_from_any_corner(corners) -> None:
+    prompt = validate_prompt(Prompt(box=box(*corners)), SIZE, SIDE, "")
+    np.testing.assert_array_equal(prompt.box, [10, 20, 30, 40])
 
 
 def test_a_box_is_clipped() -> None:

@@ -5,6 +5,7 @@ import pickle
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,6 @@ class LocalGraph:
         self.grid = LocalPeer(
             "MaskGridGenerator", MaskGridGenerator(lambda: decoder, device="cpu", open_ray_metrics=lambda: emit)
         )
-        sources = dict.fromkeys(Settings.__slots__, "default")
+        sources = {field.name: "default" for field in fields(Settings)}
         config = ServiceConfig(self.settings, sources, PLAN, size_graph(self.settings, Cluster(2, 0, 2)))
         self.service = Service(config, self.encoder, self.decoder, self.grid, emit)

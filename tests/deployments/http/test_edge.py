@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from waiting import until
 
 from deployments.http.routes import create_app
+from deployments.http.status import HEALTH_KEPT_S
 
 pytestmark = pytest.mark.anyio
 
@@ -308,6 +309,7 @@ async def test_health_needs_every_deployment(graph: LocalGraph) -> None:
         assert (await client.get("/health")).json() == {"status": "ok"}
         for remote in (graph.encoder, graph.decoder, graph.grid):
             replica, remote.replica = remote.replica, None
+            await asyncio.sleep(1.1 * HEALTH_KEPT_S)
             answer = await client.get("/health")
             assert problem(answer) == (503, "not_ready")
             assert remote.name in answer.json()["detail"]

@@ -261,3 +261,23 @@ def test_by_default_every_url_is_forbidden(files: FileServer) -> None:
         answer = client.post("/embeddings", json={"image_url": files.url})
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     assert files.asked == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1;x=" + b"a" * 1_000_000,
+    ],
+)
+def test_a_server_that_sends_little_picture_in_much_is_left(answer: bytes) -> None:
+    with saying(answer) as listed, pytest.raises(InvalidImage):
+        fetch(f"{listed}/a.png", [listed], max_bytes=10_000_000)
+
+
+def test_a_few_interim_answers_and_large_chunks_are_fine() -> None:
+    chunk = b"%x\r\n%b\r\n" % (5000, b"a" * 5000)
+    answer = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2 + OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 40
+    with saying(answer + b"0\r\n\r\n") as listed:
+        assert fetch(f"{listed}/a.png", [listed], max_bytes=1_000_000) == b"a" * 200_000

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -332,3 +333,44 @@ def test_the_npy_of_a_stored_embedding_is_the_same_file(sam: Sam, png: bytes, tm
         after = server.client.get(f"/embeddings/{image_id}")
         assert after.headers["etag"] == before.headers["etag"]
         assert np.load(io.BytesIO(after.content)).dtype == np.float32
+
+
+class HangingBlobs:
+    """A store whose medium gives no answer, as a network file system does that lost its server."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.open = threading.Event()
+
+    def read(self, name: str) -> bytes | None:
+        self.asked += 1
+        self.open.wait(30)
+        return None
+
+    def write(self, name: str, data: bytes) -> None:
+        self.open.wait(30)
+
+    def delete(self, name: str) -> None:
+        self.open.wait(30)
+
+
+@pytest.mark.anyio
+async def test_a_store_that_hangs_counts_as_missing_and_is_left_alone() -> None:
+    blobs, events = HangingBlobs(), list[Event]()
+    store = EmbeddingStore(
+        blobs, model="tiny", shape=TINY.embedding_shape, emit=events.append, patience_s=0.05, rest_s=0.5
+    )
+    try:
+        for _ in range(3):
+            assert await asyncio.wait_for(store.read("a"), 5) is None
+        store.keep("a", CachedImage(np.zeros(TINY.embedding_shape, np.float32), (1, 1), None))
+        assert blobs.asked == 1
+        assert events == [StoreUsed("slow"), *[StoreUsed("skipped")] * 3]
+        await asyncio.sleep(0.6)
+        assert await asyncio.wait_for(store.read("a"), 5) is None
+        assert blobs.asked == 2
+    finally:
+        blobs.open.set()
+    await asyncio.sleep(0.6)
+    assert await store.read("a") is None
+    assert events[-1] == StoreUsed("missing")
