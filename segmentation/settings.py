@@ -15,6 +15,7 @@ from segmentation.weights.manifest import PROJECT_ROOT
 
 PREFIX = "SAM_"
 BACKENDS = ("pytorch", "onnx", "auto")
+ONNX_RUNTIMES = ("auto", "onnxruntime", "openvino")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "auto")
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -57,6 +58,12 @@ class RuntimeSettings:
     use_gpu: bool = setting(True, "use a GPU if the cluster has one; the CPU otherwise")
     model_dir: Path = setting(Path("model"), "folder of checkpoints (and of a `manifest.toml` of your own)")
     onnx_dir: Path = setting(Path("model/onnx"), "folder of converted ONNX pairs")
+    onnx_runtime: str = setting(
+        "auto",
+        "what runs an ONNX image encoder on a CPU. `auto` takes the faster one of those installed: both are measured "
+        "when a model is first opened on a kind of CPU, and the result is remembered beside the model",
+        choices=ONNX_RUNTIMES,
+    )
     precision: str = setting(
         "fp32",
         "of the image encoder. `int8` (ONNX on CPUs) needs a conversion with `--precision`; `bf16` and `fp16` (GPU "

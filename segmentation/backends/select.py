@@ -24,6 +24,7 @@ class RuntimePlan:
     onnx_available, pytorch_available: the runtime can be imported and its files are whole.
     findings: what was found on the way, one line each.
     quality: of the encoder in this precision, as measured at the conversion; None where it was not measured.
+    onnx_runtime: what runs an ONNX encoder on a CPU: "onnxruntime", "openvino", or "auto" for the faster one.
     """
 
     backend: str
@@ -36,6 +37,7 @@ class RuntimePlan:
     pytorch_available: bool
     findings: tuple[str, ...]
     quality: Quality | None = None
+    onnx_runtime: str = "auto"
 
 
 def is_installed(module: str) -> bool:
@@ -80,6 +82,8 @@ def plan_runtime(
         raise ConfigurationError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: uninstall both, install one"
         )
+    if settings.onnx_runtime == "openvino" and not installed("openvino"):
+        raise ConfigurationError("SAM_ONNX_RUNTIME=openvino: openvino is not installed: install the extra 'cpu'")
     models = models_of(settings)
     chooser = _Chooser(settings, find_model(settings.model_type, models), models, download, installed)
     if settings.precision == "auto":
@@ -237,6 +241,7 @@ class _Chooser:
             pytorch_available=pytorch,
             findings=tuple(self.findings),
             quality=quality,
+            onnx_runtime=settings.onnx_runtime,
         )
 
 
@@ -253,11 +258,7 @@ def open_encoder(plan: RuntimePlan, *, device: str, threads: int) -> EncoderBack
     """
     refuse(plan.backend, plan.precision, (device,), cpu_flags())
     if plan.backend == "onnx":
-        from segmentation.backends.onnx.encoder import OnnxEncoder
-
-        path = pair_paths(plan.onnx_dir, plan.spec.name, plan.precision)[0]
-        verify_part(path, plan.spec, plan.precision, plan.source)
-        return OnnxEncoder(path, plan.spec.architecture, device=device, threads=threads, precision=plan.precision)
+        return _open_onnx_encoder(plan, device, threads)
     from segmentation.backends.pytorch.backend import PyTorchEncoder
 
     return PyTorchEncoder(
@@ -276,6 +277,35 @@ def open_decoder(plan: RuntimePlan, *, device: str, threads: int) -> DecoderBack
     from segmentation.backends.pytorch.backend import PyTorchDecoder
 
     return PyTorchDecoder(_checkpoint(plan), plan.spec.architecture, device=device, threads=threads)
+
+
+def _open_onnx_encoder(plan: RuntimePlan, device: str, threads: int) -> EncoderBackend:
+    from segmentation.backends.onnx.encoder import OnnxEncoder
+    from segmentation.backends.onnx.runtimes import Opener, open_fastest
+
+    path = pair_paths(plan.onnx_dir, plan.spec.name, plan.precision)[0]
+    verify_part(path, plan.spec, plan.precision, plan.source)
+    architecture = plan.spec.architecture
+
+    def on_onnxruntime() -> EncoderBackend:
+        return OnnxEncoder(path, architecture, device=device, threads=threads, precision=plan.precision)
+
+    def on_openvino() -> EncoderBackend:
+        from segmentation.backends.onnx.openvino_encoder import OpenVinoEncoder
+
+        return OpenVinoEncoder(path, architecture, threads=threads, precision=plan.precision)
+
+    fits_openvino = device == "cpu" and plan.precision == "fp32"
+    if plan.onnx_runtime == "openvino" and not fits_openvino:
+        raise ConfigurationError(
+            f"SAM_ONNX_RUNTIME=openvino runs fp32 encoders on CPUs, not {plan.precision} on {device}; leave it at auto"
+        )
+    openers: dict[str, Opener] = {"onnxruntime": on_onnxruntime}
+    if fits_openvino and is_installed("openvino"):
+        openers["openvino"] = on_openvino
+    if plan.onnx_runtime != "auto":
+        openers = {plan.onnx_runtime: openers[plan.onnx_runtime]}
+    return open_fastest(openers, path, source=plan.source, threads=threads)
 
 
 def _checkpoint(plan: RuntimePlan) -> Path:
