@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segmentation.backends.onnx.session import check_finite
 from segmentation.backends.protocol import RuntimeInfo
 from segmentation.errors import ModelFileError
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 
 PROVIDER = "OpenVINO"
 

@@ -18,7 +18,7 @@ from segmentation.backends.protocol import RuntimeInfo
 from segmentation.backends.select import open_encoder, plan_runtime
 from segmentation.errors import ConfigurationError, ModelFileError
 from segmentation.settings import RuntimeSettings
-from segmentation.weights.manifest import Architecture
+from segmentation.weights.architecture import Architecture
 
 
 @dataclass
