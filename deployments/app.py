@@ -17,6 +17,7 @@ from deployments.http.service import ServiceConfig
 from deployments.ingress import Ingress
 from deployments.load_shedder import OPENER, VARIABLE
 from deployments.preflight import check
+from deployments.replicas.analyzer import MaskAnalyzer
 from deployments.replicas.caches.blobs import open_blobs
 from deployments.replicas.caches.embedding_store import EmbeddingStore
 from deployments.replicas.image_encoder import MB, ImageEncoder
@@ -118,6 +119,12 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         stuck_after_s=settings.stuck_after_s and max(settings.stuck_after_s, settings.auto_timeout_s),
         open_ray_metrics=emit,
     )
+    analyzer = _deployment(MaskAnalyzer, sizing.analyzer, 2 * pressure, request_router_config=CONSISTENT_HASH).bind(
+        threads=sizing.analyzer.threads,
+        max_megapixels=settings.max_megapixels,
+        gives_way=True,
+        open_ray_metrics=emit,
+    )
     # Admission is the ingress's own. Serve's bounds lie above it: they answer only when requests come faster than the
     # ingress can turn them away, and would otherwise wait in the proxy without end.
     ingress = cast("Deployment", serve.deployment(serve.ingress(None)(Ingress))).options(
@@ -130,7 +137,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         # A replica that is replaced first answers what it has let in.
         graceful_shutdown_timeout_s=settings.auto_timeout_s,
     )
-    return ingress.bind(config, encoder, decoder, grid)
+    return ingress.bind(config, encoder, decoder, grid, analyzer)
 
 
 def _logging_config(settings: Settings) -> dict[str, Any]:

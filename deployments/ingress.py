@@ -32,6 +32,7 @@ class Ingress:
         encoder: "DeploymentHandle[Any]",
         decoder: "DeploymentHandle[Any]",
         grid: "DeploymentHandle[Any]",
+        analyzer: "DeploymentHandle[Any]",
     ) -> None:
         log_with_serve()
         self._service = Service(
@@ -39,6 +40,7 @@ class Ingress:
             RayDeployment("ImageEncoder", encoder),
             RayDeployment("PromptDecoder", decoder),
             RayDeployment("MaskGridGenerator", grid),
+            RayDeployment("MaskAnalyzer", analyzer),
             open_ray_metrics(config.plan.spec.name),
         )
 

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from deployments.settings.server import Settings
 
 INGRESS_CPUS = 0.1
+ANALYZER_CPUS = 0.1
+"""Of each replica: an analysis gives way to everything else, and takes what is left."""
 FILL = 0.8
 """Of the CPUs, what the graph reserves at most; the rest is for Ray, and for what else runs there."""
 MAX_GRID_REPLICAS = 16
 MAX_DECODER_REPLICAS = 4
+MAX_ANALYZER_REPLICAS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Sizing:
     encoder: Part
     decoder: Part
     grid: Part
+    analyzer: Part
     ingress_cpus: float
     ingress_threads: int
 
@@ -76,7 +80,9 @@ def size_graph(settings: Settings, cluster: Cluster) -> Sizing:
     encoders = settings.encoder_replicas or max(1, math.floor(cluster.gpus / encoder_gpus) if wants_gpu else 1)
     decoders = settings.decoder_replicas or min(MAX_DECODER_REPLICAS, max(1, math.floor(cluster.cpus / 8)))
     grids = settings.grid_replicas or min(MAX_GRID_REPLICAS, max(2, math.floor(cluster.cpus / 2)))
-    share = FILL * max(cluster.cpus - INGRESS_CPUS, 0.5) / (encoders + decoders + grids)
+    analyzers = min(MAX_ANALYZER_REPLICAS, max(1, math.floor(cluster.cpus / 16)))
+    reserved = INGRESS_CPUS + analyzers * ANALYZER_CPUS
+    share = FILL * max(cluster.cpus - reserved, 0.5) / (encoders + decoders + grids)
 
     def part(replicas: int, gpus: float, threads: int) -> Part:
         threads = settings.threads or threads
@@ -86,6 +92,7 @@ def size_graph(settings: Settings, cluster: Cluster) -> Sizing:
         encoder=part(encoders, encoder_gpus, 1 if wants_gpu else cores),
         decoder=part(decoders, decoder_gpus, max(1, cores // 2) if cores > 2 else cores),
         grid=part(grids, decoder_gpus, max(1, math.floor(cluster.cpus / grids))),
+        analyzer=Part(analyzers, ANALYZER_CPUS, 0.0, settings.threads or min(4, cores), "cpu"),
         ingress_cpus=INGRESS_CPUS,
         ingress_threads=min(8, max(2, cores)),
     )

@@ -15,7 +15,7 @@ PAGE = "/"
 PAGE_FILES = "/page"
 """What the page loads."""
 
-ADMITTED = ("/segment", "/embeddings")
+ADMITTED = ("/segment", "/embeddings", "/analyze")
 """Paths, and what is under them, that need a place; `/health` and the like always get in."""
 
 REQUEST_ID = "X-Request-ID"

@@ -52,20 +52,21 @@ class RequestReader:
 
     async def segment(self, request: Request) -> tuple[SegmentRequest, ImageSource, tuple[Prompt, ...]]:
         """What `/segment` is asked."""
-        return await self._read(
+        return await self.read(
             SegmentRequest, request, lambda fields: to_prompts(fields, self._settings, self._low_res_side)
         )
 
     async def automatic(self, request: Request) -> tuple[AutomaticRequest, ImageSource, AutomaticParameters]:
         """What `/segment/auto` is asked."""
-        return await self._read(AutomaticRequest, request, lambda fields: to_parameters(fields, self._settings))
+        return await self.read(AutomaticRequest, request, lambda fields: to_parameters(fields, self._settings))
 
     async def picture(self, request: Request) -> ImageSource:
         """The picture, where nothing else is asked."""
-        _, source, _ = await self._read(ImageRequest, request, lambda fields: None)
+        _, source, _ = await self.read(ImageRequest, request, lambda fields: None)
         return source
 
-    async def _read(self, model: type[M], request: Request, convert: Callable[[M], T]) -> tuple[M, ImageSource, T]:
+    async def read(self, model: type[M], request: Request, convert: Callable[[M], T]) -> tuple[M, ImageSource, T]:
+        """(the request's fields, the picture that it is about, what `convert` makes of the fields)."""
         caller: Caller = request.state.caller
         # The prompt's deadline also for automatic masks: who sends slowly would hold a place for as long as they take.
         async with Deadline(self._settings.prompt_timeout_s).guard():

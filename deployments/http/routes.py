@@ -14,6 +14,7 @@ from starlette.responses import Response
 from deployments.calls.errors import not_held
 from deployments.calls.messages import PromptJob, StageTimes
 from deployments.http.admission.inlined_body import InlinedBody
+from deployments.http.analysis_routes import add_analysis
 from deployments.http.compression import Compression
 from deployments.http.cors import add_cors
 from deployments.http.deadline import Deadline
@@ -107,6 +108,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
         methods=["GET"],
         responses=responses("ready", ("not_ready", "internal"), json_answer(Health)),
     )
+    add_analysis(app, service)
     add_docs(app)
     add_page(app)
     describe(app)

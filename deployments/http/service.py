@@ -9,6 +9,7 @@ from deployments.calls.replica_count import ReplicaCount
 from deployments.http.admission.byte_budget import ByteBudget
 from deployments.http.admission.limiter import Admission
 from deployments.http.auth import ApiKeys
+from deployments.pipelines.analysis import AnalysisPipeline
 from deployments.pipelines.automatic import GridResources
 from deployments.pipelines.known_pictures import KnownPictures
 from deployments.pipelines.pictures import PictureDecoder
@@ -43,12 +44,13 @@ class Service:
         encoder: RemoteDeployment,
         decoder: RemoteDeployment,
         grid: RemoteDeployment,
+        analyzer: RemoteDeployment,
         emit: EmitEvent = discard,
     ) -> None:
         self.config = config
         self.emit = emit
         self.encoder = encoder
-        self.remotes = (encoder, decoder, grid)
+        self.remotes = (encoder, decoder, grid, analyzer)
         self.api_keys = ApiKeys(config.settings.api_keys)
         self.admission = Admission(config.settings.max_queue, config.settings.max_queue_per_key)
         self.body_budget = ByteBudget(int(config.settings.max_body_total_mb * 1_000_000))
@@ -71,3 +73,4 @@ class Service:
             keeps_candidates=config.settings.candidate_cache_mb > 0,
             known=known,
         )
+        self.analysis = AnalysisPipeline(encoder, analyzer, self.prompts, self.grid_resources)

@@ -4,7 +4,6 @@ Keeps only what can be made again; knows no Ray.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from deployments.replicas.decoder_trial import try_decoder
 from deployments.replicas.image_encoder import refuse_other_device
 from deployments.replicas.mask_json import automatic_mask, write_masks
 from deployments.replicas.runtime_watch import RuntimeWatch
+from deployments.replicas.scheduling import give_way
 from deployments.telemetry.events import EmitEvent, GridGated, Running, open_discard
 from deployments.telemetry.tracing import traced
 from segmentation.automatic.generate import AutomaticParameters, Candidates, decode_points, merge, merge_crop
@@ -60,7 +60,7 @@ class MaskGridGenerator:
         # Linux keeps the policy by thread and hands it down to the threads that one starts, so the runtime is opened
         # in the thread that will run it.
         def worker(name: str) -> ThreadPoolExecutor:
-            return ThreadPoolExecutor(1, name, initializer=_give_way if gives_way else None)
+            return ThreadPoolExecutor(1, name, initializer=give_way if gives_way else None)
 
         decoding = worker("grid")
         self._merging = worker("merge")
@@ -134,8 +134,3 @@ class MaskGridGenerator:
 
     def _prepared(self, encoded: EncodedImage) -> PreparedImage:
         return self._images.prepare(encoded.key, encoded.embedding, encoded.size).image
-
-
-def _give_way() -> None:
-    """Lets every other thread go before this one. Niceness would not do: Ray starts its workers at 15 of 19 already."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -58,7 +58,7 @@ def test_the_examples_of_problems_and_answers_are_of_their_models() -> None:
         model.model_validate(answer, strict=True)
 
 
-PATHS = dict(zip(REQUEST_MODELS, ("/segment", "/segment/auto", "/embeddings"), strict=True))
+PATHS = dict(zip(REQUEST_MODELS, ("/segment", "/segment/auto", "/embeddings", "/analyze"), strict=True))
 
 
 @pytest.mark.parametrize("model", REQUEST_MODELS)
@@ -66,7 +66,8 @@ def test_the_examples_of_requests_are_answered(url: str, model: Any) -> None:
     examples = REQUESTS[model]
     answer = httpx2.post(url + PATHS[model], json=examples["by_image"], timeout=60)
     assert answer.status_code == 200, answer.text
-    cheap = {"points_per_side": 4} if PATHS[model] == "/segment/auto" else {}
+    grid = {"points_per_side": 4}
+    cheap = {"/segment/auto": grid, "/analyze": {"automatic": grid}}.get(PATHS[model], {})
     by_id = {**examples["by_id"], **cheap}
     assert by_id["image_id"] == IMAGE_ID_EXAMPLE
     again = httpx2.post(url + PATHS[model], json={**by_id, "image_id": answer.json()["image_id"]}, timeout=60)

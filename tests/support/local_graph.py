@@ -17,6 +17,7 @@ from sam_backend import SamDecoder, SamEncoder
 from segment_anything.modeling import Sam
 
 from deployments.http.service import Service, ServiceConfig
+from deployments.replicas.analyzer import MaskAnalyzer
 from deployments.replicas.caches.embedding_store import EmbeddingStore
 from deployments.replicas.image_encoder import ImageEncoder
 from deployments.replicas.mask_grid import MaskGridGenerator
@@ -160,4 +161,5 @@ class LocalGraph:
         )
         sources = {field.name: "default" for field in fields(Settings)}
         config = ServiceConfig(self.settings, sources, PLAN, size_graph(self.settings, Cluster(2, 0, 2)))
-        self.service = Service(config, self.encoder, self.decoder, self.grid, emit)
+        self.analyzer = LocalPeer("MaskAnalyzer", MaskAnalyzer(open_ray_metrics=lambda: emit))
+        self.service = Service(config, self.encoder, self.decoder, self.grid, self.analyzer, emit)

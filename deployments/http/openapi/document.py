@@ -8,6 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from deployments.http.analysis_requests import AnalyzeRequest
+from deployments.http.openapi.analysis_answers import AnalysisAnswerModel, PresetsAnswer
 from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
 from deployments.http.openapi.examples import ANSWERS, EVENTS, IMAGE_ID_EXAMPLE, PROBLEMS, REQUESTS
 from deployments.http.problems import KINDS, MEDIA_TYPE
@@ -20,8 +22,16 @@ from deployments.http.requests import (
 )
 from deployments.http.responses import NDJSON
 
-REQUEST_MODELS = (SegmentRequest, AutomaticRequest, ImageRequest)
-ANSWER_MODELS = (SegmentAnswer, AutomaticAnswer, EmbeddingAnswer, BackendInfo, Health)
+REQUEST_MODELS = (SegmentRequest, AutomaticRequest, ImageRequest, AnalyzeRequest)
+ANSWER_MODELS = (
+    SegmentAnswer,
+    AutomaticAnswer,
+    EmbeddingAnswer,
+    BackendInfo,
+    Health,
+    AnalysisAnswerModel,
+    PresetsAnswer,
+)
 _SCHEMA = "#/components/schemas/{model}"
 _EXAMPLE = "#/components/examples/{name}"
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from deployments.http.analysis_requests import AnalyzeRequest
+from deployments.http.openapi import analysis_examples
+from deployments.http.openapi.analysis_answers import AnalysisAnswerModel, PresetsAnswer
 from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
 from deployments.http.problems import Problem
 from deployments.http.requests import AutomaticRequest, ImageRequest, SegmentRequest
@@ -33,6 +36,16 @@ REQUESTS: Mapping[type[ImageRequest], Mapping[str, Mapping[str, Any]]] = {
         "by_image": {"image": DISC, "points_per_side": 8, "crop_n_layers": 0, "min_mask_area": 4, "mask_format": "png"},
         "by_id": {"image_id": IMAGE_ID_EXAMPLE, "performance_mode": True},
     },
+    AnalyzeRequest: {
+        "by_image": {
+            "image": DISC,
+            "prompts": [{"points": [[15, 11]]}],
+            "scale": {"pixel_size": 0.65, "unit": "µm"},
+            "preset": "droplets",
+            "edge": None,
+        },
+        "by_id": {"image_id": IMAGE_ID_EXAMPLE, "preset": "none", "format": "csv"},
+    },
     ImageRequest: {
         "by_image": {"image": DISC, "decode": {"page": 0}},
         "by_id": {"image_id": IMAGE_ID_EXAMPLE},
@@ -55,6 +68,7 @@ _PARAMETERS = {
     "crop_overlap_ratio": 0.3413333333333333, "crop_n_points_downscale_factor": 2, "point_grids": None,
     "min_mask_region_area": 500, "min_mask_area": 0,
 }  # fmt: skip
+_DECODE = {"page": 0, "channels": [0, 1, 2], "scaling": None, "low": None, "high": None}
 _PICTURE = {"image_id": IMAGE_ID_EXAMPLE, "size": [24, 32]}
 
 ANSWERS: Mapping[type[BaseModel], Mapping[str, Any]] = {
@@ -70,6 +84,10 @@ ANSWERS: Mapping[type[BaseModel], Mapping[str, Any]] = {
         "limits": {"max_body_mb": 50.0, "max_megapixels": 64.0}, "settings_source": {"model_type": "environment"},
     },
     Health: {"status": "ok"},
+    AnalysisAnswerModel: {
+        **_PICTURE, **analysis_examples.ANALYSIS, "decode": _DECODE, "timing_ms": _TIMING,
+    },
+    PresetsAnswer: analysis_examples.PRESETS,
 }  # fmt: skip
 
 EVENTS = "\n".join(
@@ -79,6 +97,23 @@ EVENTS = "\n".join(
         {"event": "progress", "done": 64, "total": 256},
         {"event": "mask", "mask": _AUTOMATIC_MASK},
         {"event": "end", "count": 1, "parameters": _PARAMETERS, "timing_ms": _TIMING},
+    )
+)
+
+ANALYSIS_EVENTS = "\n".join(
+    json.dumps(event, ensure_ascii=False)
+    for event in (
+        {"event": "start", **_PICTURE},
+        {"event": "progress", "done": 64, "total": 256},
+        {"event": "analysis", "masks": 1},
+        {"event": "object", "object": analysis_examples.ANALYSIS["objects"][0]},
+        {
+            "event": "end",
+            "count": 1,
+            **{name: part for name, part in analysis_examples.ANALYSIS.items() if name != "objects"},
+            "decode": _DECODE,
+            "timing_ms": _TIMING,
+        },
     )
 )
 
