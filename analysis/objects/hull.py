@@ -1,8 +1,8 @@
 """Convex hull and Feret diameters of masks, in whole numbers. Knows no units.
 
 A pixel counts with the middles of its four sides, as `skimage.morphology.convex_hull_image` does; coordinates are
-doubled, so that these are whole numbers. The convex mask is every pixel whose centre lies in the hull, and the Feret
-diameters are those of the convex mask, as in `regionprops`.
+doubled, so that these are whole numbers. The convex mask is every pixel whose centre lies in the hull, and the largest
+Feret diameter is the convex mask's, as in `regionprops`. The smallest, which `regionprops` lacks, is the hull's.
 """
 
 import numpy as np
@@ -37,10 +37,10 @@ def measure_hulls(
             x = runs[index, 0] // height
             tops[x - x0] = min(tops[x - x0], runs[index, 0] - x * height)
             bottoms[x - x0] = max(bottoms[x - x0], runs[index, 1] - 1 - x * height)
-        area = _make_convex(tops, bottoms)
-        hull = _hull_of_columns(tops, bottoms)
-        out[mask, CONVEX_AREA] = area
-        out[mask, FERET_MAX], out[mask, FERET_MIN] = _feret(hull)
+        # Of the mask's own hull: that of the convex mask is wider by what its border pixels stick out.
+        _, out[mask, FERET_MIN] = _feret(_hull_of_columns(tops, bottoms))
+        out[mask, CONVEX_AREA] = _make_convex(tops, bottoms)
+        out[mask, FERET_MAX], _ = _feret(_hull_of_columns(tops, bottoms))
 
 
 @compiled
