@@ -121,6 +121,7 @@ def test_geojson(analysis: Analysis, source: Source) -> None:
         assert measurements["area µm^2"] == pytest.approx(geometry.area * 0.65**2)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools on numpy 2
 def test_coco(analysis: Analysis, source: Source, tmp_path: Path) -> None:
     (tmp_path / "coco.json").write_bytes(export(analysis, "coco", source))
     coco = COCO(str(tmp_path / "coco.json"))

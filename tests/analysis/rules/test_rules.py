@@ -164,8 +164,8 @@ def test_identical_masks_nest_without_a_cycle() -> None:
 def test_poisson_loading_is_told() -> None:
     masks = []
     for number in range(6):
-        masks.append(disc(SIZE, 25 + 50 * (number % 3), 30 + 55 * (number // 3), 20))
-        masks += [disc(SIZE, 25 + 50 * (number % 3) + 6 * k, 30 + 55 * (number // 3), 2.5) for k in range(number % 3)]
+        masks.append(disc(SIZE, 30 + 50 * (number % 3), 30 + 55 * (number // 3), 20))
+        masks += [disc(SIZE, 30 + 50 * (number % 3) + 6 * k, 30 + 55 * (number // 3), 2.5) for k in range(number % 3)]
     result = analyze(mask_set(*masks), rules=resolve_rules("cells_in_droplets"), preset="cells_in_droplets")
     loading = result.summary["loading"]
     assert (loading["containers"], loading["contained"], loading["mean"]) == (6, 6, 1.0)
