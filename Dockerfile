@@ -58,7 +58,7 @@ VOLUME /models
 # 8265 is Ray's dashboard, 8080 its metrics on Kubernetes.
 EXPOSE 5000 8265 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/health', timeout=8)"]
+    CMD ["python", "-c", "from urllib.request import *; build_opener(ProxyHandler({})).open('http://127.0.0.1:5000/health', timeout=8)"]
 CMD ["python", "-m", "deployments.run", "--address", "local", "config/container.yaml"]
 
 FROM server AS gpu

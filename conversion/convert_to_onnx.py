@@ -28,6 +28,7 @@ from segmentation.backends.pytorch.backend import PyTorchDecoder, PyTorchEncoder
 from segmentation.backends.pytorch.checkpoint import fit
 from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import models_of
+from segmentation.cpus import usable_cpus
 from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
 from segmentation.settings import RuntimeSettings, resolve_runtime
 from segmentation.weights.checkpoints import sha256_file
@@ -93,7 +94,7 @@ def convert(
     sam = build_reference(spec.architecture, state, checkpoint)
     say(f"converting {checkpoint} ({spec.name})")
 
-    threads = os.cpu_count() or 1
+    threads = usable_cpus()
     if precision == "bf16":
         encoder = PyTorchEncoder(checkpoint, spec.architecture, threads=threads, precision=precision)
         decoder = PyTorchDecoder(checkpoint, spec.architecture, threads=threads)

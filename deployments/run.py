@@ -53,10 +53,13 @@ def main() -> None:
     if folder := too_long_for_sockets(os.environ):
         sys.exit(f"{folder} is too long a path for Ray's sockets: set RAY_TMPDIR to a short one, as RAY_TMPDIR=/tmp")
     _check_files(sys.argv[1:])
+    _on_signal(lambda: sys.exit(1))
     try:
         run.main(["--non-blocking", *sys.argv[1:]], prog_name="deployments.run", standalone_mode=False)
-    except SystemExit as failure:  # it says 0 for its own errors
-        sys.exit(failure.code or 1)
+    except SystemExit:  # with 0 for errors of its own; and for a signal, also by Ray's handler
+        _on_signal(lambda: _end(1))
+        _shut_down(is_broken=True)
+        _end(1)
     asked_to_stop = threading.Event()
     _on_signal(asked_to_stop.set)
     fault = _watch(asked_to_stop)

@@ -4,11 +4,11 @@ The default graph fits two CPUs: what replicas reserve is a fair share of the cl
 """
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deployments.settings.server import Settings
+from segmentation.cpus import usable_cpus
 
 INGRESS_CPUS = 0.1
 ANALYZER_CPUS = 0.1
@@ -60,7 +60,7 @@ class Sizing:
 def cluster_of(resources: Mapping[str, float]) -> Cluster:
     """The cluster by `ray.cluster_resources()`; this machine alone if that is empty, before Ray has started."""
     if not resources:
-        cpus = float(os.cpu_count() or 1)
+        cpus = float(usable_cpus())
         return Cluster(cpus, 0, cpus)
     nodes = sum(name.startswith("node:") and name != "node:__internal_head__" for name in resources)
     cpus = resources.get("CPU", 1.0)

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.calls.errors import not_held
-from deployments.calls.messages import PromptJob, StageTimes
+from deployments.calls.messages import PictureFile, PromptJob, StageTimes
 from deployments.http.admission.inlined_body import InlinedBody
 from deployments.http.analysis_routes import add_analysis
+from deployments.http.body import image_bytes
 from deployments.http.compression import Compression
 from deployments.http.cors import add_cors
 from deployments.http.deadline import Deadline
@@ -37,6 +38,7 @@ from deployments.http.openapi.document import (
     responses,
     streamed_answer,
 )
+from deployments.http.openapi.examples import DISC, IMAGE_ID_EXAMPLE
 from deployments.http.page.page import add_page
 from deployments.http.request_log import RequestLog
 from deployments.http.request_reader import RequestReader
@@ -45,6 +47,7 @@ from deployments.http.requests import (
     AutomaticRequest,
     ImageRequest,
     SegmentRequest,
+    to_decode_options,
 )
 from deployments.http.responses import EventStream, json_response, npy_response, timing_ms
 from deployments.http.service import Service
@@ -52,7 +55,7 @@ from deployments.http.status import HealthCheck, backend_info
 from deployments.http.stream import Tail, event_lines
 from deployments.http.traced_requests import TracedRequests
 from deployments.pipelines.automatic import Finished, GridRun, Started
-from deployments.pipelines.pictures import belongs_to
+from deployments.pipelines.pictures import belongs_to, image_id_of
 from deployments.telemetry.events import Answered
 from deployments.telemetry.logs import note
 from deployments.telemetry.tracing import Tracer
@@ -111,7 +114,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     add_analysis(app, service)
     add_docs(app)
     add_page(app)
-    describe(app)
+    describe(app, _example_id(service))
     app.add_exception_handler(HTTPException, _raise)
     # Starlette runs the middleware added last first: a preflight needs no key, and refusals carry every header too.
     app.add_middleware(InlinedBody)
@@ -234,6 +237,14 @@ class Routes:
         self._service.emit(Answered(route, timing, masks))
         note(masks=masks, ms={stage: milliseconds for stage, milliseconds in timing.items() if milliseconds})
         return timing
+
+
+def _example_id(service: Service) -> str:
+    """The id of the examples' picture, for everybody alike: with API keys each would have its own."""
+    if service.config.settings.api_keys:
+        return IMAGE_ID_EXAMPLE
+    file = PictureFile(image_bytes(DISC), to_decode_options(ImageRequest()))
+    return image_id_of(file, key="", model=service.config.model_identity)
 
 
 def _size(size: Sequence[int]) -> str:

@@ -72,3 +72,10 @@ def test_the_examples_of_requests_are_answered(url: str, model: Any) -> None:
     assert by_id["image_id"] == IMAGE_ID_EXAMPLE
     again = httpx2.post(url + PATHS[model], json={**by_id, "image_id": answer.json()["image_id"]}, timeout=60)
     assert again.status_code == 200, again.text
+
+
+def test_the_examples_of_a_server_work_in_order(url: str) -> None:
+    shown = httpx2.get(f"{url}/openapi.json").text
+    answer = httpx2.post(f"{url}/embeddings", json=REQUESTS[REQUEST_MODELS[-1]]["by_image"], timeout=60)
+    assert answer.json()["image_id"] in shown
+    assert IMAGE_ID_EXAMPLE not in shown

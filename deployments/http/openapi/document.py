@@ -1,5 +1,6 @@
 """The OpenAPI description of what the handlers read and write by themselves: `/openapi.json`."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -109,8 +110,12 @@ def responses(description: str, codes: Iterable[str], content: Mapping[str, Any]
     return found
 
 
-def describe(app: FastAPI) -> None:
-    """Adds what the routes refer to: schemas, examples of every problem, and API keys."""
+def describe(app: FastAPI, example_id: str = IMAGE_ID_EXAMPLE) -> None:
+    """Adds what the routes refer to: schemas, examples of every problem, and API keys.
+
+    Args:
+        example_id: what this server calls the examples' picture, so that `by_id` works after `by_image`.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -123,7 +128,7 @@ def describe(app: FastAPI) -> None:
                 for operation in operations.values():
                     if "401" in operation["responses"]:
                         operation["security"] = [{}, {"key": []}]
-            app.openapi_schema = document
+            app.openapi_schema = json.loads(json.dumps(document).replace(IMAGE_ID_EXAMPLE, example_id))
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
