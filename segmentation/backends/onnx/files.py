@@ -21,6 +21,8 @@ FORMAT_VERSIONS = {"encoder": "2", "decoder": "3"}
 """Of our graphs and their metadata, by kind; a change that an older or newer server can't run raises one."""
 
 SEAL = "content_sha256"
+MAX_FILE_BYTES = 10_000_000_000
+"""Four times the largest encoder, vit_h in float32. To read a longer file through takes minutes."""
 """Key of the last metadata entry."""
 
 METADATA_FIELD = 14
@@ -163,6 +165,10 @@ def read_metadata(path: Path) -> dict[str, str]:
         ModelFileError: the file is missing, damaged, or was not written by our conversion.
     """
     try:
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise ModelFileError(
+                f"{path} has {size / 1e9:.0f} GB; no converted model has over {MAX_FILE_BYTES / 1e9:g}"
+            )
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             properties, seal_start = _metadata(content)
             if next(reversed(properties), None) != SEAL:
