@@ -60,6 +60,11 @@ def main() -> None:
         _on_signal(lambda: _end(1))
         _shut_down(is_broken=True)
         _end(1)
+    except Exception as error:  # Ray raises plain ones
+        _on_signal(lambda: _end(1))
+        logger.error("Ray can't start: %s", last_line(str(error)))
+        _shut_down(is_broken=True)
+        _end(1)
     asked_to_stop = threading.Event()
     _on_signal(asked_to_stop.set)
     fault = _watch(asked_to_stop)
