@@ -15,7 +15,7 @@ from deployments.settings.server import resolve
 from segmentation.weights.manifest import PROJECT_ROOT
 
 CONFIG = PROJECT_ROOT / "config"
-DEPLOYMENTS = ["ImageEncoder", "Ingress", "MaskGridGenerator", "PromptDecoder"]
+DEPLOYMENTS = ["ImageEncoder", "Ingress", "MaskAnalyzer", "MaskGridGenerator", "PromptDecoder"]
 SERVER = ("deployments/app.py", "segmentation/preflight.py", "model/manifest.toml", "model/onnx/sam_demo_encoder.onnx")
 
 

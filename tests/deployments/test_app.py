@@ -57,7 +57,7 @@ def deployments(application: Application) -> dict[str, Deployment]:
 
 def test_the_graph_has_the_names_of_the_design_and_fits_this_machine(model_dir: Path) -> None:
     graph = deployments(build(args(model_dir)))
-    assert set(graph) == {"Ingress", "ImageEncoder", "PromptDecoder", "MaskGridGenerator"}
+    assert set(graph) == {"Ingress", "ImageEncoder", "PromptDecoder", "MaskGridGenerator", "MaskAnalyzer"}
     for deployment in graph.values():
         options: Any = deployment.ray_actor_options
         assert 0 < options["num_cpus"] <= 1 or options["num_cpus"] == int(options["num_cpus"])
