@@ -4,14 +4,16 @@ import os
 import posixpath
 import re
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyarrow import fs
 
-from batch.names import is_picture
+from batch.names import is_picture, is_zarr
 from batch.walk import pictures_below
-from segmentation.errors import InvalidRequest
+from segmentation.errors import InvalidImage, InvalidRequest
 
 WILDCARDS = re.compile(r"[*?\[]")
 
@@ -38,6 +40,19 @@ class Place:
         with self.filesystem.open_input_stream(self.path) as stream:
             data: bytes = stream.read()
             return data
+
+    def windowed(self) -> AbstractContextManager[Any]:
+        """A local path, or an open file, for reading parts.
+
+        Raises:
+            InvalidImage: an OME-Zarr in an object store.
+        """
+        if self.is_local:
+            return nullcontext(self.path)
+        if is_zarr(self.path):
+            raise InvalidImage("OME-Zarr is read from this machine's own folders only: copy it, or give a TIFF")
+        opened: AbstractContextManager[Any] = self.filesystem.open_input_file(self.path)
+        return opened
 
     def write(self, data: bytes) -> None:
         """A file, whole or not at all: renamed into place on a disk; an object store's objects appear whole."""

@@ -14,7 +14,7 @@ from batch.engine import open_engine
 from batch.files import file_name
 from batch.job import Job
 from batch.names import readable
-from batch.place import process_place
+from batch.place import process_file
 from batch.storage import Place
 from batch.tables import PICTURES, object_rows, picture_row, to_ipc
 from segmentation.backends.select import RuntimePlan
@@ -58,7 +58,7 @@ class Worker:
         path, name = bytes(row["path"]).decode("utf-8", "surrogateescape"), row["name"]
         key, shown = picture_id(path), readable(path)
         try:
-            result = process_place(self._engine, self._source.join(path), readable(path.rpartition("/")[2]), self._job)
+            result = process_file(self._engine, self._source.join(path), readable(path.rpartition("/")[2]), self._job)
         except NumericalError:
             raise  # of the model, not of the picture
         except (SegmentationError, OSError, MemoryError) as error:

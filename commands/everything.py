@@ -9,8 +9,7 @@ from analysis.result import Analysis
 from batch.engine import Engine
 from batch.job import Job
 from batch.names import readable, result_names
-from batch.place import process_place
-from batch.storage import place
+from batch.place import LocalFile, process_file
 from client.errors import ConnectionFailed, SamError, Unauthorized
 from commands.engines import open_for
 from commands.failures import INTERRUPTED, WRONG_USE, reason, say, shown
@@ -91,7 +90,7 @@ class _Run:
 
     def _picture(self, path: Path, name: str, progress: PictureProgress) -> Row:
         try:
-            result = process_place(self._engine, place(str(path)), readable(path.name), self._job, progress.step)
+            result = process_file(self._engine, LocalFile(path), readable(path.name), self._job, progress.step)
             self._folder.add(result, name)
         except (SegmentationError, SamError, OSError, MemoryError) as error:
             return self._failed(path, error)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -79,6 +80,18 @@ def test_a_second_run_does_nothing_and_other_parameters_are_refused(undisturbed:
     refused = run(discs, undisturbed, "--preset", "none")
     assert refused.returncode == 2
     assert "results of other parameters" in refused.stderr
+
+
+def test_the_documented_command_runs(tmp_path: Path) -> None:
+    document = (PROJECT_ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
+    found = next(line for line in document.splitlines() if line.startswith("sam-serve batch docs"))
+    (tmp_path / "docs").symlink_to(PROJECT_ROOT / "docs", target_is_directory=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "commands", *shlex.split(found)[1:]],
+        cwd=tmp_path, env=environment(PYTHONPATH=str(PROJECT_ROOT)), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(tables(tmp_path / "out")[0]) >= 5
 
 
 @pytest.fixture
