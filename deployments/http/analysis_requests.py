@@ -9,7 +9,7 @@ from deployments.calls.errors import InvalidFields
 from deployments.http.requests import (
     AutomaticRequest,
     ImageRequest,
-    PromptFields,
+    Prompts,
     Request,
     SegmentRequest,
     to_parameters,
@@ -22,6 +22,8 @@ from segmentation.masks.formats import MaskFormat
 
 MAX_MASKS = 100_000
 """Of one request."""
+MAX_ENTRIES = 256
+"""Of a rule's list."""
 
 ExportName = Literal["json", "csv", "xlsx", "geojson", "coco", "yolo", "labels", "rois", "overlay", "archive"]
 
@@ -93,21 +95,29 @@ class NestingFields(Request):
 class GroupFields(Request):
     """Groups of alike objects."""
 
-    by: list[str] | None = Field(default=None, description="properties; equivalent_diameter by default")
+    by: Annotated[list[str], Field(max_length=MAX_ENTRIES)] | None = Field(
+        default=None, description="properties; equivalent_diameter by default"
+    )
     method: Literal["kmeans", "otsu", "thresholds", "quantiles"] | None = None
     count: Any = Field(
         default=None,
         description="auto chooses by silhouette",
         json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}, {"type": "null"}]},
     )
-    thresholds: list[float] | None = Field(default=None, description="for method thresholds, ascending")
-    names: list[str] | None = Field(default=None, description="smallest first")
+    thresholds: Annotated[list[float], Field(max_length=MAX_ENTRIES)] | None = Field(
+        default=None, description="for method thresholds, ascending"
+    )
+    names: Annotated[list[str], Field(max_length=MAX_ENTRIES)] | None = Field(
+        default=None, description="smallest first"
+    )
 
 
 class MonodisperseFields(Request):
     """Objects of the largest group that are much larger than its mean."""
 
-    max_ratio: list[float] | None = Field(default=None, description="[1.3, 1.2] by default; one after the other")
+    max_ratio: Annotated[list[float], Field(max_length=MAX_ENTRIES)] | None = Field(
+        default=None, description="[1.3, 1.2] by default; one after the other"
+    )
 
 
 def _scale(value: Any, _: Any) -> Any:
@@ -119,8 +129,10 @@ class AnalyzeRequest(ImageRequest):
     """What is in this picture, how many, how large, in which groups? At most one of automatic, prompts and masks."""
 
     automatic: AutomaticFields | None = Field(default=None, description="parameters of a run of automatic masks")
-    prompts: list[PromptFields] | None = Field(default=None, min_length=1, description="the best mask of each")
-    masks: list[Any] | None = Field(default=None, description="masks in any mask_format; no model runs")
+    prompts: Prompts | None = Field(default=None, min_length=1, description="the best mask of each")
+    masks: Annotated[list[Any], Field(max_length=MAX_MASKS)] | None = Field(
+        default=None, description="masks in any mask_format; no model runs"
+    )
     scale: Annotated[ScaleFields | Literal["file"] | None, WrapValidator(_scale)] = Field(
         default=None, description="file reads it from the picture's metadata; null measures in pixels"
     )
@@ -130,7 +142,7 @@ class AnalyzeRequest(ImageRequest):
     edge: EdgeFields | None = None
     parts: PartsFields | None = None
     duplicates: DuplicateFields | None = None
-    filters: list[FilterFields] | None = None
+    filters: Annotated[list[FilterFields], Field(max_length=MAX_ENTRIES)] | None = None
     nesting: NestingFields | None = None
     groups: GroupFields | None = None
     monodisperse: MonodisperseFields | None = None

@@ -22,9 +22,9 @@ from deployments.calls.errors import BodyTooLarge, InvalidJson
 from segmentation.compiled import compiled
 from segmentation.errors import LimitExceeded
 
-MAX_VALUES = 500_000
-"""64 prompts of 1,024 points with labels are 330,000."""
-MAX_JSON_BYTES = 8_000_000
+MAX_VALUES = 2_000_000
+"""64 prompts of 1,024 points with labels are 330,000, and 4,000 masks as polygons of 150 points 1,800,000."""
+MAX_JSON_BYTES = 20_000_000
 """Of a document without its long strings."""
 MAX_DEPTH = 64
 MAX_MEMBERS = 100

@@ -114,10 +114,13 @@ def _few_prompts(value: object, info: ValidationInfo) -> object:
     return value
 
 
+Prompts = Annotated[list[PromptFields], BeforeValidator(_few_prompts)]
+
+
 class SegmentRequest(ImageRequest):
     """What is at these prompts?"""
 
-    prompts: Annotated[list[PromptFields], BeforeValidator(_few_prompts)] = Field(min_length=1)
+    prompts: Prompts = Field(min_length=1)
     multimask_output: bool = Field(default=True, description="three masks per prompt; false gives SAM's single mask")
     mask_format: MaskFormat = Field(
         default="rle", description="COCO's compressed run lengths, the coordinates of a GeoJSON MultiPolygon, or a PNG"
@@ -232,6 +235,8 @@ def to_prompts(request: SegmentRequest, settings: Settings, low_res_side: int) -
     Raises:
         InvalidRequest: a field can't be read; `LimitExceeded` for too many prompts or points.
     """
+    if len(request.prompts) > settings.max_prompts:  # of a request that was made here, and not parsed
+        raise LimitExceeded(f"at most {settings.max_prompts} prompts in one request", "/prompts")
     return tuple(_prompt(prompt, f"/prompts/{index}", low_res_side) for index, prompt in enumerate(request.prompts))
 
 
@@ -283,7 +288,7 @@ def _float32(values: Sequence[object]) -> NDArray[np.float32]:
     return np.array(values, np.float64).clip(-limit, limit).astype(np.float32)
 
 
-_BOUNDED = re.compile(r"/prompts/\d+/(points|labels)|/point_grids(/\d+)?|/decode/channels")
+_BOUNDED = re.compile(r"/prompts/\d+/(points|labels)|(/automatic)?/point_grids(/\d+)?|/decode/channels|/masks|/filters")
 """Lists whose bound is the server's, and not a matter of what they mean."""
 
 
