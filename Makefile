@@ -20,7 +20,7 @@ export RAY_SERVE_REPLICA_STARTUP_SHUTDOWN_LATENCY_BUCKETS_MS ?= 1000,5000,20000,
 .PHONY: help serve preflight install test test-server test-all fuzz soak lint types warm lock
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 serve: install  ## run the server on http://127.0.0.1:5000 (SAM_MODEL_TYPE=demo needs no download)
 	@$(BIN)/python -m segmentation.preflight --config $(CONFIG) --download
@@ -45,6 +45,10 @@ test-all: test  ## the long forms too
 
 warm: dev  # numba's kernels, once instead of in every process of the tests
 	@$(BIN)/python -c "from segmentation.warmup import warm_up; warm_up()"
+
+.PHONY: test-clients
+test-clients: dev  ## real annotation tools' clients, installed into .clients/, against a real server
+	$(BIN)/python scripts/record_clients
 
 fuzz: dev  ## 5,000 requests made from /openapi.json, then ten minutes of broken files and bodies for every decoder
 	FUZZ_CASES=5000 FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/fuzz --timeout 0

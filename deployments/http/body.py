@@ -34,7 +34,7 @@ class Body:
         return len(self.json) + len(self.file or b"")
 
 
-class _MemoryParser(MultiPartParser):
+class MemoryParser(MultiPartParser):
     """Starlette's parser without temporary files: the counted body is the bound."""
 
     spool_max_size = 1 << 62
@@ -115,7 +115,7 @@ def image_bytes(text: str | LongText) -> bytes:
 
 
 async def _read_form(headers: Headers, stream: AsyncGenerator[bytes, None], max_bytes: int) -> Body:
-    parser = _MemoryParser(headers, stream, max_bytes)
+    parser = MemoryParser(headers, stream, max_bytes)
     try:
         form = await parser.parse()
     except MultiPartException as error:

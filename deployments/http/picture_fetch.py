@@ -64,11 +64,12 @@ class PictureFetch:
         secure = any(origin.startswith("https:") for origin in origins)
         self._tls = ssl.create_default_context() if secure else None
 
-    async def fetch(self, url: str, share: ByteShare) -> bytes:
+    async def fetch(self, url: str, share: ByteShare, authorization: str | None = None) -> bytes:
         """The bytes at the URL, whatever they are.
 
         Args:
             share: of the bytes for all bodies; these are taken from it as they come.
+            authorization: the header's value, if that server wants one.
 
         Raises:
             Forbidden: the origin is not listed, or its name leads into a private network.
@@ -79,7 +80,7 @@ class PictureFetch:
         parts, origin = self._listed(url)
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._get(parts, origin, share)
+                return await self._get(parts, origin, share, authorization)
         except TimeoutError:
             raise DeadlineExceeded(f"{origin} did not deliver the picture within {self._timeout_s:g} s") from None
         except (h11.RemoteProtocolError, _Wasteful):
@@ -109,7 +110,7 @@ class PictureFetch:
             raise Forbidden("this server fetches no pictures from that host; send the file in image, or in a form")
         return parts, origin
 
-    async def _get(self, parts: SplitResult, origin: str, share: ByteShare) -> bytes:
+    async def _get(self, parts: SplitResult, origin: str, share: ByteShare, authorization: str | None) -> bytes:
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
         address = await self._address(host, port)
@@ -126,6 +127,8 @@ class PictureFetch:
                 ("Accept", "image/*"),
                 ("Connection", "close"),
             ]
+            if authorization is not None:
+                headers.append(("Authorization", authorization))
             request = h11.Request(method="GET", target=target, headers=headers)
             writer.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
             return await self._body(connection, reader, share)

@@ -40,6 +40,7 @@ from deployments.http.openapi.document import (
 )
 from deployments.http.openapi.examples import DISC, IMAGE_ID_EXAMPLE
 from deployments.http.page.page import add_page
+from deployments.http.protocols.registry import add_protocols, open_protocols, policy_of
 from deployments.http.request_log import RequestLog
 from deployments.http.request_reader import RequestReader
 from deployments.http.requests import (
@@ -115,6 +116,8 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     add_docs(app)
     add_page(app)
     describe(app, _example_id(service))
+    protocols = open_protocols(service)
+    add_protocols(app, protocols)
     app.add_exception_handler(HTTPException, _raise)
     # Starlette runs the middleware added last first: a preflight needs no key, and refusals carry every header too.
     app.add_middleware(InlinedBody)
@@ -124,6 +127,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
         admission=service.admission,
         body_budget=service.body_budget,
         emit=service.emit,
+        policy_of=policy_of(protocols),
     )
     if tracer is not None:
         app.add_middleware(TracedRequests, tracer=tracer)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from deployments.settings.api_keys import ApiKey, parse_api_keys
 from deployments.settings.endpoints import parse_collector, parse_store
 from deployments.settings.origins import parse_origins, parse_picture_origins
+from deployments.settings.protocols import PROTOCOLS, parse_protocols
 from segmentation.errors import ConfigurationError
 from segmentation.settings import Resolved, RuntimeSettings, resolve_fields, setting, show
 
@@ -110,6 +111,12 @@ class Settings(RuntimeSettings):
         choices=("debug", "info", "warning"),
     )
     log_format: str = setting("text", "of log lines; `json`: one object a line", choices=("text", "json"))
+    protocols: tuple[str, ...] = setting(
+        PROTOCOLS,
+        "which tools' protocols are spoken, see tools.md; by default all of them",
+        values="`all` `none`, or names, comma separated",
+        parse=parse_protocols,
+    )
     otlp_endpoint: str = setting(
         "",
         "OpenTelemetry collector that gets a trace of each request, over OTLP/HTTP",

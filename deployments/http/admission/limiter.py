@@ -52,12 +52,24 @@ class Admission:
         self.check_open()
         if refusal := self._slots.refusal():
             raise refusal
+        with self.place_of_key(caller):
+            self._slots.take()
+            try:
+                yield
+            finally:
+                self._slots.leave()
+
+    @contextmanager
+    def place_of_key(self, caller: Caller) -> Iterator[None]:
+        """Takes one of the places of the caller's key for the length of the block, and none of everybody's.
+
+        Raises:
+            Overloaded: the caller's key has all of its own.
+        """
         if caller != ANYBODY and 0 < self.places_per_key <= self._taken_by[caller]:
             raise Overloaded(f"{self.places_per_key} requests of this API key are under way already; try again")
         self._taken_by[caller] += 1
-        self._slots.take()
         try:
             yield
         finally:
             self._taken_by[caller] -= 1
-            self._slots.leave()

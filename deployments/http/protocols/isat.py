@@ -1,0 +1,86 @@
+"""ISAT's remote encoder: `/api/info` and `/api/encode`. ISAT decodes by itself, with the same checkpoint."""
+
+import io
+import re
+
+import numpy as np
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import Response
+
+from deployments.http.problems import Problem
+from deployments.http.protocols.bodies import aside, read_form
+from deployments.http.protocols.numbers import float_lists
+from deployments.http.protocols.protocol import ToolProtocol, ToolRoute
+from deployments.http.protocols.segmenter import Segmenter
+from deployments.http.responses import json_response
+from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest
+from segmentation.transforms import input_size
+
+NAME = "isat"
+_SHAPE = re.compile(rb"(\d{1,6}),(\d{1,6})(?:,(\d{1,2}))?")
+
+
+class Isat:
+    """The routes."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+
+    def protocol(self) -> ToolProtocol:
+        """The protocol over this server."""
+        return ToolProtocol(
+            name=NAME,
+            title="ISAT",
+            routes=(
+                ToolRoute("GET", "/api/info", self.info, "the checkpoint behind the embeddings", needs_slot=False),
+                ToolRoute(
+                    "POST",
+                    "/api/encode",
+                    self.encode,
+                    "the embedding of raw pixels",
+                    body_kinds=("multipart/form-data",),
+                ),
+            ),
+            error=_error,
+        )
+
+    async def info(self, request: Request) -> Response:
+        """What the client shows, and the name of the checkpoint that it must have too."""
+        return await json_response(
+            {"checkpoint": self._segmenter.checkpoint, "device": self._segmenter.device, "dtype": "float32"}
+        )
+
+    async def encode(self, request: Request) -> Response:
+        """The embedding as nested lists."""
+        form = await read_form(request, self._segmenter)
+        missing = [name for name in ("file", "shape", "dtype") if name not in form]
+        if missing:
+            raise InvalidRequest(f"the form has no {', '.join(missing)}")
+        data = form["file"]
+        file = await aside(len(data), lambda: self._picture(data, form["shape"], form["dtype"]))
+        source = await aside(len(file), lambda: self._segmenter.picture(file, request.state.caller))
+        embedding, size = await self._segmenter.embedding(request, source)
+        features = await aside(embedding.nbytes, lambda: float_lists(embedding))
+        seen = input_size(size, self._segmenter.frame)
+        text = f'{{"features":{features},"original_size":{list(size)},"input_size":{list(seen)}}}'
+        return Response(text, media_type="application/json")
+
+    def _picture(self, pixels: bytes, shape: bytes, dtype: bytes) -> bytes:
+        """The pixels as a file that the server reads, so that they are kept by their content as every picture is."""
+        matched = _SHAPE.fullmatch(shape.strip())
+        if dtype.strip() != b"uint8" or matched is None:
+            raise InvalidRequest("shape is height,width,channels, and dtype is uint8")
+        height, width, channels = (int(part or 1) for part in matched.groups())
+        if height * width > self._segmenter.settings.max_megapixels * 1e6:
+            raise ImageTooLarge(f"a picture has at most {self._segmenter.settings.max_megapixels:g} megapixels")
+        if channels not in {1, 3} or not height * width or len(pixels) != height * width * channels:
+            raise InvalidImage("file holds height x width x channels bytes, of 1 or 3 channels")
+        array = np.frombuffer(pixels, np.uint8).reshape(height, width, channels)
+        buffer = io.BytesIO()
+        Image.fromarray(array.squeeze(2) if channels == 1 else array).save(buffer, "BMP")
+        return buffer.getvalue()
+
+
+def _error(problem: Problem) -> object:
+    return {"detail": problem.detail}
