@@ -10,8 +10,9 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from deployments.calls.errors import InvalidFields, pointer_to
-from deployments.http.body import MemoryParser, counted, strict_json
+from deployments.http.body import MemoryParser, counted
 from deployments.http.deadline import Deadline
+from  import strict_json
 from deployments.http.protocols.protocol import ToolModel
 from deployments.http.protocols.segmenter import Segmenter
 from segmentation.errors import InvalidRequest, UnsupportedMediaType
