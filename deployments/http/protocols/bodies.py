@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
@@ -12,7 +12,8 @@ from starlette.requests import Request
 from deployments.calls.errors import InvalidFields, pointer_to
 from deployments.http.body import MemoryParser, counted
 from deployments.http.deadline import Deadline
-from  import strict_json
+from deployments.http.json_reader import Document
+from deployments.http.json_reader import read_json as read_document
 from deployments.http.protocols.protocol import ToolModel
 from deployments.http.protocols.segmenter import Segmenter
 from segmentation.errors import InvalidRequest, UnsupportedMediaType
@@ -76,16 +77,29 @@ def to_document(model: type[M], data: bytes) -> M:
     Raises:
         InvalidJson, InvalidFields: it is none.
     """
-    document = strict_json(data)
-    if not isinstance(document, dict):
+    document = read_document(data)
+    if not isinstance(document.value, dict):
         raise InvalidRequest("the body is one JSON object")
     try:
-        return model.model_validate(document)
+        return model.model_validate(_with_long_texts(document.value, document))
     except ValidationError as failure:
         found = failure.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
     errors = tuple((pointer_to(error["loc"]), error["msg"]) for error in found)
     pointer, message = errors[0]
     raise InvalidFields(f"{pointer or 'the request'}: {message}", pointer, errors)
+
+
+def _with_long_texts(value: Any, document: Document) -> Any:
+    """The value with the strings in it that the reader took out."""
+    if not document.long_texts:
+        return value
+    if isinstance(value, dict):
+        return {name: _with_long_texts(part, document) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_with_long_texts(part, document) for part in value]
+    if isinstance(value, str) and (text := document.long_texts.get(value)) is not None:
+        return b"".join(text.slices()).decode("utf-8", "replace")
+    return value
 
 
 def media_type(request: Request) -> str:
