@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.graph import Graph
-from conversion.linears import int8_linear, int8_linear_by_row, scaled_rows
-from conversion.strassen import joined, product, quarters
+from conversion.linears import float_linear, int8_linear, int8_linear_by_row, scaled_rows
 from conversion.weights import Weights
 
 Mlp = Callable[[Graph, str, Weights, NDArray[np.float64] | None], str]
@@ -18,11 +17,10 @@ Mlp = Callable[[Graph, str, Weights, NDArray[np.float64] | None], str]
 
 
 def float_mlp(graph: Graph, tokens: str, mlp: Weights, factors: NDArray[np.float64] | None) -> str:
-    """In the graph's own float type, in fewer multiplications; for an even number of tokens."""
-    kernels = scaled_rows(mlp["lin1.weight"].T, factors), mlp["lin2.weight"].T
-    hidden = product(graph, quarters(graph, tokens), kernels[0], mlp["lin1.bias"], f"{mlp.prefix}lin1")
-    hidden = [graph.op("Gelu", quarter) for quarter in hidden]
-    return joined(graph, product(graph, hidden, kernels[1], mlp["lin2.bias"], f"{mlp.prefix}lin2"))
+    """In the graph's own float type."""
+    kernel, name = scaled_rows(mlp["lin1.weight"].T, factors), f"{mlp.prefix}lin"
+    hidden = graph.op("Gelu", float_linear(graph, tokens, kernel, mlp["lin1.bias"], f"{name}1"))
+    return float_linear(graph, hidden, mlp["lin2.weight"].T, mlp["lin2.bias"], f"{name}2")
 
 
 def int8_mlp(graph: Graph, tokens: str, mlp: Weights, factors: NDArray[np.float64] | None) -> str:

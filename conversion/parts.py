@@ -20,7 +20,7 @@ class Parts:
         """
         Args:
             size: (count, E).
-            most: tokens of a part, or one more where that makes them even; None for all of all pictures at a time.
+            most: tokens of a part at most; None for all of all pictures at a time.
             spare: at least so many tokens of zeros behind a picture's.
         """
         self._count, self._width = size
@@ -29,7 +29,7 @@ class Parts:
             self._rows, self.total = None, needed
         else:
             parts = -(-needed // most)
-            self._rows = 2 * -(-needed // (2 * parts))
+            self._rows = -(-needed // parts)
             self.total = parts * self._rows
 
     def each(self, graph: Graph, tokens: Sequence[str], build: Callable[..., str], width: int) -> str:
