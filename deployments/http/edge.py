@@ -1,4 +1,4 @@
-"""The edge of the HTTP app: who may come in, and a problem document for what goes wrong inside."""
+"""The edge of the HTTP app: admits requests, and answers errors with problem documents."""
 
 import logging
 

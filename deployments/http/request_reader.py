@@ -68,7 +68,7 @@ class RequestReader:
     async def read(self, model: type[M], request: Request, convert: Callable[[M], T]) -> tuple[M, ImageSource, T]:
         """(the request's fields, the picture that it is about, what `convert` makes of the fields)."""
         caller: Caller = request.state.caller
-        # The prompt's deadline also for automatic masks: who sends slowly would hold a place for as long as they take.
+        # The prompt's deadline also for automatic masks: a slow upload would hold a slot for as long as they take.
         async with Deadline(self._settings.prompt_timeout_s).guard():
             body = await read_body(request, self._max_bytes, request.state.body_share)
 

@@ -36,7 +36,7 @@ class ServiceConfig:
 
 
 class Service:
-    """The parts behind the routes, over any peers; `report` is told of every request."""
+    """The parts behind the routes, over any remote deployments; `emit` gets an event for every request."""
 
     def __init__(
         self,

@@ -1,9 +1,9 @@
-"""A small body travels with the head of its request, from the door (`deployments.load_shedder`) to the ingress.
+"""A small body is inlined into the scope of its request, from the load shedder to the ingress.
 
 Serve's proxy hands over the head alone, and its replica calls back for the body: one more round trip between two
-processes, for each click. The door has the body as a rule when it has the head, so it puts it into the ASGI scope,
-which Serve passes on as it is. It does so where the ingress's latest answer said that it takes such bodies, and how
-large. So what another app, deployed in the place of this one, is asked first comes without its body.
+processes, for each click. The load shedder usually has the body when it has the head. It puts the body into the ASGI
+scope, which Serve passes on as it is. It does so where the ingress's latest answer said that it takes such bodies, and
+how large. Another application, deployed under the same address, gets its first request with the body apart.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ async def inlined(scope: Scope, receive: Receive, max_bytes: int) -> AsyncIterat
 
 
 class InlinedBody:
-    """ASGI middleware of the ingress: gives the app a body that was carried, as if it had come by `receive`."""
+    """ASGI middleware of the ingress: gives the app an inlined body, as if it had come by `receive`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
