@@ -14,8 +14,10 @@ PAGE = "/"
 """The page."""
 PAGE_FILES = "/page"
 """What the page loads."""
+PREVIEW = "/preview"
+"""A picture as the server reads it."""
 
-ADMITTED = ("/segment", "/embeddings", "/analyze")
+ADMITTED = ("/segment", "/embeddings", "/analyze", PREVIEW)
 """Paths, and what is under them, that need a place; `/health` and the like always get in."""
 
 REQUEST_ID = "X-Request-ID"

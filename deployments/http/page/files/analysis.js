@@ -1,9 +1,9 @@
 // Measuring, filtering and grouping by the server: what is asked, and how its answer becomes the objects of the list.
 
-import { isAbort } from "./api.js";
+import { isAbort, lines, Problem } from "./api.js";
 import { debounced, onClick } from "./dom.js";
 import { valuesOf } from "./figures.js";
-import { complain } from "./notices.js";
+import { complain, say, tellProgress } from "./notices.js";
 import { valueOf } from "./properties.js";
 import { RuleControls } from "./rules.js";
 
@@ -37,8 +37,12 @@ export class Analyses {
   }
 
   async loadPresets() {
-    const answer = await this.app.session.api.json("analyze/presets");
-    this.controls.setPresets(answer.presets ?? answer);
+    try {
+      this.controls.setPresets((await this.app.session.api.json("analyze/presets")).presets);
+    } catch (error) {
+      // A server without the route segments, and does not measure.
+      if (!(error instanceof Problem) || error.status !== 404) throw error;
+    }
   }
 
   /** Measures again if there is a measurement: the scale has changed. */
@@ -48,23 +52,29 @@ export class Analyses {
 
   async run() {
     const { app, controls } = this;
+    if (!app.session.opened) {
+      say("Open a picture first");
+      return;
+    }
     this.#run?.abort();
     const run = new AbortController();
     this.#run = run;
     const { preset, changed } = controls;
     const release = app.busy("Analysing", () => run.abort());
-    const request = { ...sourceOf(app.store.doc), ...scaleOf(app.store.doc), preset, ...changed };
+    // With nothing to start from, the server finds the objects itself.
+    const begun = app.store.doc;
+    const from = begun.sources.length ? begun : { ...begun, automatic: app.everything.parameters() };
+    const request = { ...sourceOf(from), ...scaleOf(begun), preset, ...changed };
     try {
       const answer = await this.#ask(request, run.signal);
       const { doc } = app.store;
       const { objects, ...analysis } = answer;
-      const items = objects.map((/** @type {import("../types").ApiObject} */ object) => app.measuredItem(object));
+      const items = objects.map((object) => app.measuredItem(object));
       const { hidden } = carryOver(doc, items);
       await this.#measurePopulation(request, items, run.signal);
       app.done = { what: "analyze", request };
-      const sources = doc.sources.length ? doc.sources : items;
-      const automatic = doc.sources.length ? doc.automatic : app.everything.parameters();
-      app.store.commit({ items, sources, automatic, hidden, analysis, rules: changed, preset });
+      const sources = begun.sources.length ? begun.sources : items;
+      app.store.commit({ items, sources, automatic: from.automatic, hidden, analysis, rules: changed, preset });
       release();
       app.sayCount();
     } catch (error) {
@@ -79,8 +89,16 @@ export class Analyses {
 
   /** @param {Record<string, unknown>} request @param {AbortSignal} signal @returns {Promise<import("../types").Analysis>} */
   async #ask(request, signal) {
-    const answer = await this.app.session.ask("analyze", request, signal);
-    return answer.json();
+    const answer = await this.app.session.ask("analyze", { ...request, stream: true }, signal);
+    const objects = [];
+    for await (const event of lines(answer)) {
+      if (event.event === "progress") tellProgress(event.done / event.total, `${event.done.toLocaleString("en")} of ${event.total.toLocaleString("en")} points`);
+      else if (event.event === "analysis") tellProgress(-1, `Measuring ${event.masks.toLocaleString("en")} masks`);
+      else if (event.event === "object") objects.push(event.object);
+      else if (event.event === "error") throw new Problem(event.problem.status, event.problem);
+      else if (event.event === "end") return { ...event, objects };
+    }
+    throw new Problem(503, { detail: "the server stopped in the middle", code: "replica_lost" });
   }
 
   /** @param {Record<string, unknown>} request @param {Item[]} items the answer's @param {AbortSignal} signal */

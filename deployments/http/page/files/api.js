@@ -143,7 +143,7 @@ function sendForm(path, form, headers, onSent, signal) {
     request.upload.onprogress = (event) => onSent?.(event.lengthComputable ? event.loaded / event.total : 0);
     request.onload = () => {
       const answered = new Headers();
-      for (const name of ["Content-Type", "Retry-After"]) {
+      for (const name of ["Content-Type", "Retry-After", "Sam-Picture"]) {
         const value = request.getResponseHeader(name);
         if (value) answered.set(name, value);
       }

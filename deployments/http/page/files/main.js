@@ -8,7 +8,7 @@ import { byId, onClick, show } from "./dom.js";
 import { Everything } from "./everything.js";
 import { Keys } from "./keys.js";
 import { complain, notify, say, tellProgress } from "./notices.js";
-import { listenForPictures, needsPreview, readHere, showName } from "./picture.js";
+import { DecodeControls, isDeep, listenForPictures, readHere, showName } from "./picture.js";
 import { Pointer } from "./pointer.js";
 import { contains, toRegion } from "./rle.js";
 import { ScaleControls } from "./scale.js";
@@ -22,7 +22,7 @@ import { TakeHome } from "./take_home.js";
 /** @typedef {import("../types").Doc} Doc */
 /** @typedef {import("../types").Region} Region */
 
-const HINT = "Point at something: its mask shows. Click to take it, right-click to take away, drag to make a box.";
+const HINT = "Click an object, right-click to take away, drag a box.";
 
 export class App {
   store = new Store();
@@ -36,6 +36,9 @@ export class App {
   /** @type {(() => void)[]} */ #runs = [];
   #nextKey = 1;
   #opening = 0;
+  /** @type {ImageBitmap | null} */ #bitmap = null;
+  /** What was open before the picture that is being opened. @type {{name: string, bitmap: ImageBitmap | null, done: import("./snippets.js").Done | null, store: ReturnType<Store["save"]>, session: ReturnType<Session["save"]>} | null} */
+  #before = null;
   /** @type {(() => void) | null} */ #away = null;
 
   constructor() {
@@ -48,6 +51,10 @@ export class App {
     this.tables = new Tables(this);
     this.takeHome = new TakeHome(this);
     this.keys = new Keys(this);
+    this.decode = new DecodeControls((decode) => {
+      const { opened } = this.session;
+      if (opened) this.open(opened.file, opened.name, decode);
+    });
     this.pointer = new Pointer(this);
     this.store.subscribe((doc, before) => this.#update(doc, before));
     listenForPictures((file, name) => this.open(file, name));
@@ -81,6 +88,7 @@ export class App {
   async open(file, name, decode = null) {
     const opening = ++this.#opening;
     const current = () => opening === this.#opening;
+    if (this.isReady) this.#before = { name: this.name, bitmap: this.#bitmap, done: this.done, store: this.store.save(), session: this.session.save() };
     this.isReady = false;
     this.everything.forget();
     this.name = name;
@@ -92,36 +100,59 @@ export class App {
     show(byId("empty"), false);
     const sent = this.session.open({ file, name, decode });
     sent.catch(() => {}); // answered below
-    const here = decode ? null : await readHere(file);
+    if (!decode) this.decode.hide();
+    const here = decode || (await isDeep(file)) ? null : await readHere(file);
     if (!current()) return;
     if (here) this.#show(here);
+    const preview = here ? null : this.#serversView({ file, name, decode });
+    preview?.catch(() => {}); // answered below
     try {
       const encoded = await sent;
       if (!current()) return;
       const [height, width] = encoded.size;
-      if (!here || needsPreview(encoded.decode) || here.width !== width || here.height !== height) {
-        const shown = await this.#serversView(encoded);
+      if (!here || here.width !== width || here.height !== height) {
+        const shown = await (preview ?? this.#serversView({ file, name, decode }));
         if (!current()) return;
-        this.#show(shown);
+        this.#show(shown.bitmap);
+        this.decode.show(shown.holds);
       }
       showName(name, encoded.size);
       this.isReady = true;
+      this.#before = null;
       say("Ready");
     } catch (error) {
       if (!current()) return;
-      show(byId("empty"), !here);
+      this.#goBack();
       complain(`${name} could not be opened`, error);
     }
   }
 
-  /** @param {import("./session.js").Encoded} encoded @returns {Promise<ImageBitmap>} */
-  async #serversView(encoded) {
-    const answer = await this.session.api.send(`pictures/${encoded.image_id}/preview`);
-    return createImageBitmap(await answer.blob());
+  /** The picture that was open before one that can't be opened. */
+  #goBack() {
+    const before = this.#before;
+    show(byId("empty"), !before);
+    if (!before?.bitmap) {
+      this.stage.setPicture(null);
+      byId("picture-name").textContent = "";
+      return;
+    }
+    this.session.restore(before.session);
+    this.name = before.name;
+    this.done = before.done;
+    this.#show(before.bitmap);
+    this.store.restore(before.store);
+    this.isReady = true;
+  }
+
+  /** @param {import("./session.js").Opened} opened */
+  async #serversView(opened) {
+    const { image, holds } = await this.session.preview(opened);
+    return { bitmap: await createImageBitmap(image), holds };
   }
 
   /** @param {ImageBitmap} bitmap */
   #show(bitmap) {
+    this.#bitmap = bitmap;
     this.stage.setPicture(bitmap);
     showName(this.name, [bitmap.height, bitmap.width]);
     this.scale.drawBar();

@@ -58,21 +58,31 @@ function trace(region) {
 }
 
 /**
+ * Adds a closed outline with its corners cut. Of points on a straight line, only the ends are kept.
  * @param {Path2D} path
  * @param {number[]} corners x, y, x, y, ...
  */
 function chamfer(path, corners) {
   const count = corners.length / 2;
+  /** @type {number[]} */
+  const points = [];
+  const add = (/** @type {number} */ x, /** @type {number} */ y) => {
+    const end = points.length;
+    const [x1, y1] = [points[end - 2], points[end - 1]];
+    if (x === x1 && y === y1) return;
+    const straight = end > 3 && (x1 - points[end - 4]) * (y - y1) === (y1 - points[end - 3]) * (x - x1);
+    if (straight) points.length = end - 2;
+    points.push(x, y);
+  };
   for (let index = 0; index < count; index++) {
     const [x, y] = [corners[2 * index], corners[2 * index + 1]];
     const before = 2 * ((index + count - 1) % count);
     const after = 2 * ((index + 1) % count);
-    const backX = Math.sign(corners[before] - x) / 2;
-    const backY = Math.sign(corners[before + 1] - y) / 2;
-    if (index === 0) path.moveTo(x + backX, y + backY);
-    else path.lineTo(x + backX, y + backY);
-    path.lineTo(x + Math.sign(corners[after] - x) / 2, y + Math.sign(corners[after + 1] - y) / 2);
+    add(x + Math.sign(corners[before] - x) / 2, y + Math.sign(corners[before + 1] - y) / 2);
+    add(x + Math.sign(corners[after] - x) / 2, y + Math.sign(corners[after + 1] - y) / 2);
   }
+  path.moveTo(points[0], points[1]);
+  for (let place = 2; place < points.length; place += 2) path.lineTo(points[place], points[place + 1]);
   path.closePath();
-  return 2 * count;
+  return points.length / 2;
 }

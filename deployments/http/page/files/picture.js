@@ -70,9 +70,51 @@ export async function readHere(file) {
   }
 }
 
-/** Whether the browser shows other grey values than the server segments. @param {Decode | undefined} read */
-export function needsPreview(read) {
-  return Boolean(read && (read.scaling || read.page || read.channels));
+/**
+ * Whether the browser would show other grey values than the server segments: a PNG of 16 bits.
+ * @param {Blob} file
+ */
+export async function isDeep(file) {
+  const start = new Uint8Array(await file.slice(0, 26).arrayBuffer());
+  return start.length > 25 && start[1] === 0x50 && start[2] === 0x4e && start[3] === 0x47 && start[24] === 16;
+}
+
+/** Page, channels and contrast of a file that has several. */
+export class DecodeControls {
+  /** @param {(decode: Decode) => void} onChange */
+  constructor(onChange) {
+    for (const id of ["page", "channels", "scaling"]) byId(id).addEventListener("change", () => onChange(this.#read()));
+  }
+
+  hide() {
+    show(byId("decode-card"), false);
+    show(byId("scale-file"), false);
+  }
+
+  /** @param {import("./session.js").Holds} holds */
+  show({ pages, channels, channel_names: names, dtype, pixel_size: size, decode }) {
+    const several = (pages ?? 2) > 1;
+    show(byId("decode-card"), several || channels > 1 || dtype !== "uint8");
+    show(byId("page-field"), several);
+    show(byId("channels-field"), channels > 1);
+    show(byId("scale-file"), size !== null);
+    /** @type {HTMLInputElement} */
+    const page = byId("page");
+    page.max = String(pages ?? "");
+    page.value = String((decode.page ?? 0) + 1);
+    /** @type {HTMLInputElement} */ (byId("channels")).value = (decode.channels ?? []).map((channel) => channel + 1).join(", ");
+    const range = decode.scaling ? `; ${[decode.low].flat().join(", ")} to ${[decode.high].flat().join(", ")} are shown as black to white` : "";
+    const named = names.length ? `: ${names.join(", ")}` : "";
+    byId("decode-note").textContent = `${pages ?? "Several"} ${pages === 1 ? "page" : "pages"}, ${channels} ${channels === 1 ? "channel" : "channels"}${named}, ${dtype}${range}.`;
+  }
+
+  /** @returns {Decode} */
+  #read() {
+    const value = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id)).value;
+    const channels = value("channels").split(/[\s,;]+/).filter(Boolean).map((one) => Number(one) - 1).filter((one) => one >= 0).slice(0, 3);
+    const page = Math.max(0, Math.round(Number(value("page")) || 1) - 1);
+    return { page, ...(channels.length ? { channels } : {}), ...(value("scaling") ? { scaling: value("scaling") } : {}) };
+  }
 }
 
 /** @param {string} name @param {[number, number]} size */

@@ -20,6 +20,17 @@ import { Problem } from "./api.js";
  * @property {Decode} [decode]
  */
 
+/**
+ * What a file holds.
+ * @typedef {object} Holds
+ * @property {number | null} pages
+ * @property {number} channels
+ * @property {string[]} channel_names
+ * @property {string} dtype
+ * @property {{x: number, y: number, source: string} | null} pixel_size in micrometres
+ * @property {Decode} decode
+ */
+
 export class Session {
   /** @type {Opened | null} */ opened = null;
   /** The model of every request; empty for the server's default. */
@@ -47,6 +58,17 @@ export class Session {
     this.opened = opened;
     this.#encoding = null;
     return this.encoded();
+  }
+
+  /** What is open, to come back to if another picture can't be opened. */
+  save() {
+    return { opened: this.opened, encoding: this.#encoding };
+  }
+
+  /** @param {{opened: Opened | null, encoding: Promise<Encoded> | null}} saved */
+  restore({ opened, encoding }) {
+    this.opened = opened;
+    this.#encoding = encoding;
   }
 
   /** The picture on the server, once it is there. @returns {Promise<Encoded>} */
@@ -82,6 +104,16 @@ export class Session {
     }
   }
 
+  /**
+   * The picture as the server reads it, and what its file holds.
+   * @param {Opened} opened
+   * @returns {Promise<{image: Blob, holds: Holds}>}
+   */
+  async preview(opened) {
+    const answer = await this.api.send("preview", { form: this.#form(opened), signal: this.#abort.signal });
+    return { holds: JSON.parse(answer.headers.get("Sam-Picture") || "{}"), image: await answer.blob() };
+  }
+
   #common() {
     return this.model ? { model: this.model } : {};
   }
@@ -91,16 +123,20 @@ export class Session {
     const { opened } = this;
     const { signal } = this.#abort;
     if (!opened) throw new Problem(0, { detail: "Open a picture first." });
-    const form = new FormData();
-    form.append("image", opened.file, opened.name);
-    const request = { ...this.#common(), ...(opened.decode ? { decode: opened.decode } : {}) };
-    form.append("request", JSON.stringify(request));
     this.onEncoding(0);
     try {
-      const answer = await this.api.send("embeddings", { form, signal, onSent: (share) => this.onEncoding(share) });
+      const answer = await this.api.send("embeddings", { form: this.#form(opened), signal, onSent: (share) => this.onEncoding(share) });
       return await answer.json();
     } finally {
       if (!signal.aborted) this.onEncoding(null);
     }
+  }
+
+  /** @param {Opened} opened */
+  #form({ file, name, decode }) {
+    const form = new FormData();
+    form.append("image", file, name);
+    form.append("request", JSON.stringify({ ...this.#common(), ...(decode ? { decode } : {}) }));
+    return form;
   }
 }

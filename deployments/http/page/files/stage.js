@@ -94,6 +94,11 @@ export class Stage {
     });
   }
 
+  /** Whether all objects are drawn as they are to stay. */
+  get isSettled() {
+    return !this.#layers || (this.#layers.ready && !this.#isRough);
+  }
+
   changedView() {
     this.onView();
     this.ask();

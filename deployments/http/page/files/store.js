@@ -64,6 +64,18 @@ export class Store {
     this.#set({ ...EMPTY, ...change });
   }
 
+  /** All of it, to come back to if another picture can't be opened. */
+  save() {
+    return { past: this.#past, future: this.#future, doc: this.doc };
+  }
+
+  /** @param {{past: Doc[], future: Doc[], doc: Doc}} saved */
+  restore({ past, future, doc }) {
+    this.#past = past;
+    this.#future = future;
+    this.#set(doc);
+  }
+
   undo() {
     const doc = this.#past.pop();
     if (!doc) return;

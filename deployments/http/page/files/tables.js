@@ -86,7 +86,7 @@ export class Tables {
       return cell;
     });
     const last = make("td", {}, make("span", { className: "unseen" }, "Shown"));
-    last.style.width = "4.6em";
+    last.style.width = "3.9em";
     return make("tr", {}, ...cells, last);
   }
 
@@ -94,12 +94,12 @@ export class Tables {
   #row(item, number, columns, doc) {
     const swatch = make("span", { className: "swatch" });
     swatch.style.backgroundColor = this.app.colourOf(item, doc);
-    const name = item.name || `Object ${number}`;
+    const name = item.name || String(number);
     const cells = columns.slice(1).map(({ value, text }) => {
       const found = value(item);
       return make("td", { className: text ? "text" : "" }, typeof found === "string" ? found : write(found));
     });
-    const button = make("button", { type: "button", "aria-label": `Hide ${name}`, "aria-pressed": "false" }, "hide");
+    const button = make("button", { type: "button", "aria-label": `Hide ${item.name || `object ${number}`}`, "aria-pressed": "false" }, "hide");
     const row = make("tr", {}, make("th", { scope: "row", className: "text", title: name }, swatch, name), ...cells, make("td", { className: "eye" }, button));
     row.dataset.key = String(item.key);
     this.#rows.set(item.key, row);
@@ -136,7 +136,8 @@ export class Tables {
     const property = (analysis.rules.groups?.by[0] ?? "equivalent_diameter").replace(/_px$/, "");
     const label = PROPERTIES[property]?.label ?? property.replaceAll("_", " ");
     const total = unitOf(property, unit);
-    const titles = ["Group", "Count", "Share", `${label}, mean${total ? ` (${total})` : ""}`, "SD", "D10", "Median", "D90"];
+    byId("groups-title").textContent = `Groups: ${label.toLowerCase()}${total ? ` in ${total}` : ""}`;
+    const titles = ["Group", "Count", "Share", "Mean", "SD", "D10", "Median", "D90"];
     byId("groups").querySelector("thead")?.replaceChildren(make("tr", {}, ...titles.map((title, index) => make("th", { scope: "col", className: index ? "" : "text" }, title))));
     const shown = doc.items.filter(({ key }) => !doc.hidden.has(key));
     const rows = names.map((name, index) => {
@@ -156,15 +157,15 @@ function columnsOf(doc) {
   /** @type {Column[]} */
   const columns = [{ title: "Object", value: () => null, text: true, width: "auto" }];
   if (!doc.analysis) {
-    columns.push({ title: "Area (px²)", value: ({ region }) => region.area, width: "6.6em" });
+    columns.push({ title: "Area (px²)", value: ({ region }) => region.area, width: "6em" });
     columns.push({ title: "Score", value: ({ iou }) => iou, width: "4.6em" });
     return columns;
   }
   const unit = doc.analysis.scale?.unit ?? "px";
-  if (doc.analysis.groups.length > 1) columns.push({ title: "Group", value: ({ group }) => group ?? "", text: true, width: "5.2em" });
+  if (doc.analysis.groups.length > 1) columns.push({ title: "Group", value: ({ group }) => group ?? "", text: true, width: "4.9em" });
   for (const property of MEASURED) {
     const of = unitOf(property, unit);
-    columns.push({ title: `${PROPERTIES[property].label}${of ? ` (${of})` : ""}`, value: ({ measured }) => measured && valueOf(measured, property), width: property === "circularity" ? "6em" : "7em" });
+    columns.push({ title: `${PROPERTIES[property].label}${of ? ` (${of})` : ""}`, value: ({ measured }) => measured && valueOf(measured, property), width: "5.6em" });
   }
   return columns;
 }

@@ -37,12 +37,12 @@ export class TakeHome {
   async #export() {
     const { app } = this;
     const format = /** @type {HTMLSelectElement} */ (byId("format")).value;
-    const release = app.busy("Writing the file", () => abort.abort());
     const abort = new AbortController();
+    const release = app.busy("Writing the file", () => abort.abort());
     try {
       const request = { ...exportRequest(app.store.doc), format };
       const answer = await app.session.ask("analyze", request, abort.signal);
-      const name = nameIn(answer.headers.get("Content-Disposition")) ?? `${stem(app.name)}-objects.${FORMATS[format][1]}`;
+      const name = `${stem(app.name)}-${nameIn(answer.headers.get("Content-Disposition")) ?? `objects.${FORMATS[format][1]}`}`;
       download(await answer.blob(), name);
       release();
       say(`Saved ${name}`);
