@@ -60,6 +60,7 @@ lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	@scripts/check_page
 
 types: dev
 	$(BIN)/mypy

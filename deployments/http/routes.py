@@ -40,12 +40,9 @@ from deployments.http.openapi.document import (
 )
 from deployments.http.openapi.examples import DISC, IMAGE_ID_EXAMPLE
 from deployments.http.page.page import add_page
-<<<<<<< HEAD
+from deployments.http.page.preview import add_preview
 from deployments.http.protocols.registry import add_protocols, open_protocols, policy_of
 from deployments.http.request_log import RequestLog
-=======
-from deployments.http.page.preview import add_preview
->>>>>>> 09ada41 (The page: files that browsers can't read are shown as the server reads them; a picture that can't be opened leaves the one before; tables that fit; docs/page.md)
 from deployments.http.request_reader import RequestReader
 from deployments.http.requests import (
     IMAGE_ID,
@@ -119,14 +116,10 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     add_analysis(app, service)
     add_docs(app)
     add_page(app)
-<<<<<<< HEAD
+    add_preview(app, service.config)
     describe(app, _example_id(service))
     protocols = open_protocols(service)
     add_protocols(app, protocols)
-=======
-    add_preview(app, service.config)
-    describe(app)
->>>>>>> 09ada41 (The page: files that browsers can't read are shown as the server reads them; a picture that can't be opened leaves the one before; tables that fit; docs/page.md)
     app.add_exception_handler(HTTPException, _raise)
     # Starlette runs the middleware added last first: a preflight needs no key, and refusals carry every header too.
     app.add_middleware(InlinedBody)

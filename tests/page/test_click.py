@@ -1,0 +1,180 @@
+"""Clicks: the mask before the click, points added and taken away, boxes, candidates, undo, and keeping."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+from watched_page import WatchedPage
+
+pytestmark = pytest.mark.browser
+
+COIN = (56, 55)
+OTHER = (335, 45)
+FOREGROUND = re.compile(r"Mask 1 of 3: [\d,]+ px, score [01]\.\d\d")
+
+
+def area(page: Page) -> int:
+    text = page.get_by_role("status").inner_text()
+    found = re.search(r"([\d,]+) px", text)
+    assert found, text
+    return int(found.group(1).replace(",", ""))
+
+
+def preview_is_shown(page: Page) -> None:
+    for _ in range(200):
+        if page.evaluate("samServe.stage.overlay.preview !== null"):
+            return
+        page.wait_for_timeout(25)
+    raise AssertionError("no preview")
+
+
+def test_the_mask_shows_before_the_click_and_the_click_takes_it(coins: Page) -> None:
+    seen = WatchedPage(coins)
+    seen.hover(*COIN)
+    preview_is_shown(coins)
+    shown = coins.evaluate("samServe.stage.overlay.preview.area")
+    seen.click(*COIN)
+    seen.expect_status(FOREGROUND)
+    assert area(coins) == shown
+    # The other two masks are there at once, with their scores, the best first.
+    labels = coins.get_by_role("radiogroup", name="Candidates").get_by_role("radio").all()
+    assert len(labels) == 3
+
+
+def test_right_and_alt_click_take_away_and_undo_brings_back(coins: Page) -> None:
+    seen = WatchedPage(coins)
+    seen.click(*COIN)
+    seen.expect_status(FOREGROUND)
+    first = area(coins)
+    seen.click(180, 20, button="right")
+    points = "samServe.store.doc.prompt.points.map((p) => p.label)"
+    assert coins.evaluate(points) == [1, 0]
+    seen.expect_status(FOREGROUND)
+    coins.keyboard.down("Alt")
+    seen.click(180, 250)
+    coins.keyboard.up("Alt")
+    assert coins.evaluate(points) == [1, 0, 0]
+    seen.expect_status(FOREGROUND)
+    seen.press_button("Undo")
+    seen.press_button("Undo")
+    assert coins.evaluate(points) == [1]
+    assert coins.evaluate("samServe.store.doc.candidates[0].region.area") == first
+    seen.press_button("Redo")
+    assert coins.evaluate(points) == [1, 0]
+    seen.press_button("Clear")
+    assert coins.evaluate(points) == []
+    expect(coins.get_by_role("button", name="Keep")).to_be_disabled()
+
+
+def test_a_right_click_first_says_what_to_do(coins: Page) -> None:
+    seen = WatchedPage(coins)
+    seen.click(*COIN, button="right")
+    seen.expect_status("Click the object first, then take away from it")
+
+
+def test_dragging_makes_a_box_with_click_and_with_box(coins: Page) -> None:
+    seen = WatchedPage(coins)
+    for tool in ("Click", "Box"):
+        seen.tool(tool)
+        seen.drag((300, 10), (372, 75))
+        seen.expect_status(FOREGROUND)
+        box = coins.evaluate("samServe.store.doc.prompt.box")
+        assert all(abs(value - wanted) < 1.5 for value, wanted in zip(box, (300.5, 10.5, 372.5, 75.5), strict=True))
+        mask = coins.evaluate("samServe.store.doc.candidates[0].region.bbox")
+        assert mask[0] > 280
+        assert mask[2] < 100
+        seen.press_button("Clear")
+
+
+def test_tab_goes_through_the_candidates_and_escape_lets_it_go_on(coins: Page) -> None:
+    seen = WatchedPage(coins)
+    seen.click(*COIN)
+    seen.expect_status(FOREGROUND)
+    for number in (2, 3, 1):
+        coins.keyboard.press("Tab")
+        seen.expect_status(re.compile(rf"Mask {number} of 3: .*"))
+    coins.keyboard.press("Shift+Tab")
+    seen.expect_status(re.compile(r"Mask 3 of 3: .*"))
+    coins.keyboard.press("Escape")
+    coins.keyboard.press("Tab")
+    expect(seen.canvas).not_to_be_focused()
+    seen.expect_status(re.compile(r"Mask 3 of 3: .*"))
+
+
+def test_keep_makes_an_object_with_a_name_that_is_text(coins: Page) -> None:
+    seen = WatchedPage(coins)
+    name = "<img src=x onerror=alert(1)>"
+    seen.click(*COIN)
+    seen.expect_status(FOREGROUND)
+    coins.get_by_label("Name", exact=True).fill(name)
+    coins.get_by_role("button", name="Keep").click()
+    seen.expect_status("1 object")
+    expect(seen.objects).to_have_count(1)
+    expect(seen.objects.first).to_contain_text(name)
+    assert coins.locator("#objects img").count() == 0
+    seen.click(*OTHER)
+    seen.expect_status(FOREGROUND)
+    coins.keyboard.press("k")
+    seen.expect_status("2 objects")
+    coins.keyboard.press("Control+z")
+    seen.expect_status("1 object")
+    coins.keyboard.press("Control+Shift+z")
+    seen.expect_status("2 objects")
+
+
+def test_all_of_it_with_the_keyboard(coins: Page) -> None:
+    seen = WatchedPage(coins)
+    seen.canvas.focus()
+    coins.keyboard.press("Enter")  # shows the cross in the middle
+    for _ in range(3):
+        coins.keyboard.press("ArrowLeft")
+    coins.keyboard.press("Shift+ArrowUp")
+    coins.keyboard.press("Enter")
+    seen.expect_status(FOREGROUND)
+    cross = coins.evaluate("samServe.stage.overlay.cross")
+    point = coins.evaluate("samServe.store.doc.prompt.points[0]")
+    assert [point["x"], point["y"]] == cross
+    coins.keyboard.press("k")
+    seen.expect_status("1 object")
+    coins.keyboard.press("x")
+    for _ in range(6):
+        coins.keyboard.press("ArrowDown")
+        coins.keyboard.press("ArrowRight")
+    coins.keyboard.press("x")
+    seen.expect_status(FOREGROUND)
+    assert coins.evaluate("samServe.store.doc.prompt.box !== null")
+
+
+@pytest.mark.slow
+def test_fewer_requests_than_movements_and_none_after_the_pointer_has_left(coins: Page) -> None:
+    seen = WatchedPage(coins)
+    asked: list[str] = []
+    coins.on("request", lambda request: asked.append(request.url) if request.url.endswith("/segment") else None)
+    for step in range(80):
+        seen.hover(40 + step, 60 + step % 7)
+    preview_is_shown(coins)
+    assert 1 <= len(asked) < 60
+    coins.mouse.move(2, 2)
+    coins.wait_for_timeout(100)
+    after = len(asked)
+    coins.wait_for_timeout(300)
+    assert len(asked) == after
+    assert coins.evaluate("samServe.stage.overlay.preview") is None
+
+
+@pytest.mark.slow
+def test_previews_turn_themselves_off_on_a_slow_server(coins: Page) -> None:
+    seen = WatchedPage(coins)
+
+    def slowly(route: object) -> None:
+        coins.wait_for_timeout(750)
+        route.continue_()  # type: ignore[attr-defined]
+
+    coins.route("**/segment", slowly)
+    for step in range(8):
+        seen.hover(50 + 30 * step, 60)
+        coins.wait_for_timeout(800)
+        if not coins.get_by_label("Preview under the pointer").is_checked():
+            break
+    expect(coins.get_by_text("Previews are off")).to_be_visible()
+    coins.unroute_all(behavior="ignoreErrors")
