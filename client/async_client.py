@@ -163,9 +163,9 @@ class AsyncPicture:
         """All masks of the picture, in SAM's order; arguments as `Picture.everything`."""
         return await self._run(calls.everything(self._state, parameters, progress, self._client._policy))
 
-    async def analyze(self, **rules: Any) -> "AsyncAnalysis":
+    async def analyze(self, progress: Progress | None = None, **rules: Any) -> "AsyncAnalysis":
         """Objects, groups and measurements; arguments as `Picture.analyze`."""
-        document = await self._run(calls.analyze(self._state, rules, self._client._policy))
+        document = await self._run(calls.analyze(self._state, rules, progress, self._client._policy))
         return AsyncAnalysis.from_json(document, picture=self, request=rules)
 
     async def export(self, path: "str | Path", file_format: str | None = None, **rules: Any) -> Path:

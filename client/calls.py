@@ -86,10 +86,16 @@ def everything(
     return [Mask.from_json(mask) for mask in events.items]
 
 
-def analyze(picture: SentPicture, rules: Mapping[str, Any], policy: RetryPolicy) -> Flow[dict[str, Any]]:
-    """Objects, groups and measurements, as the server writes them."""
-    reply = yield from on_picture(picture, "/analyze", analysis_fields(rules), policy)
-    return reply.document()
+def analyze(
+    picture: SentPicture, rules: Mapping[str, Any], progress: Progress | None, policy: RetryPolicy
+) -> Flow[dict[str, Any]]:
+    """Objects, groups and measurements, as the server writes them. Streamed, as automatic masks are."""
+    events = Events(progress)
+    yield from on_picture(picture, "/analyze", {**analysis_fields(rules), "stream": True}, policy, events)
+    document = {**events.head, **(events.end or {}), "objects": events.items}
+    for name in ("event", "count"):
+        document.pop(name, None)
+    return document
 
 
 def export(picture: SentPicture, file_format: str, rules: Mapping[str, Any], policy: RetryPolicy) -> Flow[bytes]:

@@ -194,14 +194,15 @@ class Picture:
         """
         return self._run(calls.everything(self._state, parameters, progress, self._client._policy))
 
-    def analyze(self, **rules: Any) -> "Analysis":
+    def analyze(self, progress: Progress | None = None, **rules: Any) -> "Analysis":
         """Objects, groups and measurements.
 
         Args:
+            progress: called with (points done, points in all) while masks are looked for.
             rules: the fields of `/analyze`: `automatic`, `prompts` or `masks` (of this package's kinds, or arrays),
                 `scale`, `preset`, `filters`, `groups` and so on.
         """
-        document = self._run(calls.analyze(self._state, rules, self._client._policy))
+        document = self._run(calls.analyze(self._state, rules, progress, self._client._policy))
         return Analysis.from_json(document, picture=self, request=rules)
 
     def export(self, path: "str | Path", file_format: str | None = None, **rules: Any) -> Path:

@@ -3,6 +3,7 @@
 import os
 import warnings
 
+from analysis.warmup import warm_up as compile_analysis
 from batch.engine import plan_for
 from batch.job import runtime_settings
 from batch.names import readable, result_names
@@ -13,7 +14,7 @@ from commands.jobs import JobOptions
 from commands.screen import batch_progress
 from segmentation.errors import InvalidRequest, SegmentationError
 from segmentation.settings import resolve_runtime
-from segmentation.warmup import warm_up
+from segmentation.warmup import warm_up as compile_core
 
 
 def run(
@@ -41,7 +42,8 @@ def run(
         job = options.job(plan.spec.name, f"{plan.backend}/{plan.precision}/{plan.source}")
         output = place(target)
         prepare_output(output, job)
-        warm_up()  # once here, not in every worker at the same time
+        compile_core()  # once here, not in every worker at the same time
+        compile_analysis()
     except (SegmentationError, OSError) as error:
         say(reason(error))
         return WRONG_USE

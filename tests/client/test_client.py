@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -108,6 +109,29 @@ def test_async_answers_the_same(client: SamClient, url: str) -> None:
 
     picture = client.picture(IMAGE)
     assert asyncio.run(ask()) == (picture.segment(points=[(100, 60)]), picture.everything(**CHEAP), (120, 200))
+
+
+def test_an_analysis_of_own_masks(client: SamClient, tmp_path: Path) -> None:
+    discs = [np.zeros((120, 200), np.bool_) for _ in range(2)]
+    discs[0][20:40, 20:60] = True
+    discs[1][60:100, 100:180] = True
+    picture = client.picture(IMAGE)
+    analysis = picture.analyze(masks=discs, preset="none", scale={"pixel_size": 0.5, "unit": "um"})
+    assert [entry.measurements["area"] for entry in analysis.objects] == [800, 200]
+    assert [entry.measurements_px["area"] for entry in analysis.objects] == [3200, 800]
+    assert np.array_equal(analysis.masks[0].array, discs[1])
+    assert analysis.objects[1].bbox == (20, 20, 40, 20)
+    assert sum(group["count"] for group in analysis.groups) == 2
+    table = analysis.to_pandas()
+    assert table["area"].tolist() == [800, 200]
+    assert {"group", "circularity", "centroid_x", "intensity_0_mean"} <= set(table.columns)
+    for name in ("a.json", "a.csv", "a.xlsx", "a.geojson", "a.coco.json", "a.tif", "a.png", "a.rois.zip", "a.zip"):
+        assert analysis.save(tmp_path / name).stat().st_size > 100
+    with pytest.raises(InvalidArgument, match="the ending is one of"):
+        analysis.save(tmp_path / "a.doc")
+    with pytest.raises(InvalidArgument, match="can't write"):
+        analysis.save(tmp_path / "nowhere" / "a.csv")
+    assert "none" in client.presets() or client.presets()
 
 
 def test_what_the_server_runs(client: SamClient) -> None:
