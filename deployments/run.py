@@ -36,8 +36,10 @@ ASKED_EVERY_S = 0.2
 LOOKED_EVERY_S = 1.0
 STATUS_EVERY_S = 5.0
 PATIENCE_S = 5.0
-SILENT_S = 25.0
-"""Serve's controller starts again within seconds where it can."""
+STATUS_PATIENCE_S = 15.0
+"""A busy machine that still starts replicas answers late."""
+SILENT_S = 120.0
+"""Of Serve's controller, once the server has been ready: it starts again within seconds where it can."""
 SHUTDOWN_S = 30.0
 NEEDED = {"raylet", "gcs_server"}
 """Kinds of Ray's processes. It serves without its dashboard and its log monitor."""
@@ -100,9 +102,9 @@ def _watch(asked_to_stop: threading.Event) -> str | None:
         if is_ready and now - looked < STATUS_EVERY_S:
             continue
         looked = now
-        applications = bounded(lambda: serve.status().applications, PATIENCE_S)
+        applications = bounded(lambda: serve.status().applications, STATUS_PATIENCE_S)
         if applications is None:
-            if time.monotonic() - heard > SILENT_S:
+            if is_ready and time.monotonic() - heard > SILENT_S:
                 return f"Serve's controller has given no answer for {SILENT_S:g} s"
             continue
         heard = time.monotonic()
