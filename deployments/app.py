@@ -10,13 +10,14 @@ import ray
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application, Deployment
-from ray.serve.config import BackpressureConfig, RequestRouterConfig
+from ray.serve.config import AutoscalingConfig, BackpressureConfig, RequestRouterConfig
 
 from deployments.calls.errors import Overloaded
+from deployments.http.model_service import ModelConfig
 from deployments.http.service import ServiceConfig
 from deployments.ingress import Ingress
 from deployments.load_shedder import OPENER, VARIABLE
-from deployments.preflight import check
+from deployments.preflight import check_models
 from deployments.replicas.analyzer import MaskAnalyzer
 from deployments.replicas.caches.blobs import open_blobs
 from deployments.replicas.caches.embedding_store import EmbeddingStore
@@ -24,7 +25,7 @@ from deployments.replicas.image_encoder import MB, ImageEncoder
 from deployments.replicas.mask_grid import MaskGridGenerator
 from deployments.replicas.prompt_decoder import PromptDecoder
 from deployments.settings.server import Settings
-from deployments.sizing import Part, Sizing, cluster_of, size_graph
+from deployments.sizing import Part, cluster_of, size_graph
 from deployments.telemetry.events import EmitEvent
 from deployments.telemetry.logs import log_with_serve
 from deployments.telemetry.ray_metrics import open_ray_metrics
@@ -46,6 +47,12 @@ QUEUED_IN_PROXY = 64
 """Also counts requests that are only on their way, so that a few would turn bursts away from an idle server."""
 
 
+BUSY_REQUESTS = 8
+"""Calls under way in a replica of a model that follows the load, beyond which another one is started."""
+SEEN_S = 3.0
+"""Seconds over which those calls are averaged."""
+
+
 class AppArgs(BaseModel):
     """`args:` of the Serve config: settings by their names without `SAM_`, in lower case; unknown ones are refused."""
 
@@ -61,27 +68,61 @@ def build(args: AppArgs) -> Application:
     log_with_serve()
     resources: dict[str, float] = ray.cluster_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
     cluster = cluster_of(resources)
-    resolved, plan = check(
+    resolved, plans = check_models(
         os.environ, args.model_extra or {}, device_of=lambda settings: size_graph(settings, cluster).encoder.device
     )
     for line in resolved.lines:
         logger.info("setting %s", line)
-    for line in (*resolved.warnings, *plan.findings):
+    for line in (*resolved.warnings, *(line for plan in plans for line in plan.findings)):
         logger.warning("%s", line)
     if os.environ.get(VARIABLE) != OPENER:
         logger.warning("far over capacity requests are turned away slowly: %s is not %s", VARIABLE, OPENER)
     settings = resolved.settings
-    sizing = size_graph(settings, cluster)
-    logger.info("%s on %s, %s; %s", plan.spec.name, plan.backend, plan.precision, sizing)
-    config = ServiceConfig(settings, resolved.sources, plan, sizing)
-    return _bind(config, settings, plan, sizing)
+    sizing = size_graph(settings, cluster, len(plans))
+    for plan in plans:
+        logger.info("%s on %s, %s; %s", plan.spec.name, plan.backend, plan.precision, sizing)
+    others = tuple(ModelConfig(plan, sizing) for plan in plans[1:])
+    return _bind(ServiceConfig(settings, resolved.sources, plans[0], sizing, others))
 
 
-def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: Sizing) -> Application:
+def _bind(config: ServiceConfig) -> Application:
+    settings, sizing = config.settings, config.sizing
     pressure = settings.max_queue
+    default = _bind_model(config.default, settings, "")
+    others = {model.name: _bind_model(model, settings, f"-{model.name}") for model in config.others}
+    analyzer = _deployment(MaskAnalyzer, sizing.analyzer, 2 * pressure, request_router_config=CONSISTENT_HASH).bind(
+        threads=sizing.analyzer.threads,
+        max_megapixels=settings.max_megapixels,
+        gives_way=True,
+        open_ray_metrics=partial(open_ray_metrics, config.plan.spec.name),
+    )
+    # Admission is the ingress's own. Serve's bounds lie above it: they answer only when requests come faster than the
+    # ingress can turn them away, and would otherwise wait in the proxy without end.
+    ingress = cast("Deployment", serve.deployment(serve.ingress(None)(Ingress))).options(
+        name="Ingress",
+        logging_config=_logging_config(settings),
+        ray_actor_options={"num_cpus": sizing.ingress_cpus},
+        max_ongoing_requests=pressure + REFUSED_AT_ONCE,
+        max_queued_requests=QUEUED_IN_PROXY,
+        backpressure_config=BackpressureConfig(status_code=503, retry_after_s=Overloaded.retry_after_s),
+        # A replica that is replaced first answers what it has let in.
+        graceful_shutdown_timeout_s=settings.auto_timeout_s,
+    )
+    return ingress.bind(config, *default, analyzer, others)
+
+
+def _bind_model(model: ModelConfig, settings: Settings, suffix: str) -> tuple[Application, Application, Application]:
+    """The deployments of one model: encoder, decoder, grid. With a suffix to their names they may scale to zero."""
+    plan, sizing = model.plan, model.sizing
+    pressure = settings.max_queue
+    idle_s = settings.model_idle_s if suffix else 0.0
+
+    def deployment(kind: type[Any], part: Part, max_ongoing: int, **options: Any) -> Deployment:
+        return _deployment(kind, part, max_ongoing, suffix=suffix, idle_s=idle_s, **options)
+
     emit = partial(open_ray_metrics, plan.spec.name)
     logging_config = _logging_config(settings)
-    encoder = _deployment(
+    encoder = deployment(
         ImageEncoder,
         sizing.encoder,
         4 * pressure,
@@ -95,9 +136,9 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         candidates_mb=settings.candidate_cache_mb,
         stuck_after_s=settings.stuck_after_s,
         open_ray_metrics=emit,
-        open_store=_opener_of_store(settings, config.model_identity, plan.spec.architecture.embedding_shape),
+        open_store=_opener_of_store(settings, model.identity, plan.spec.architecture.embedding_shape),
     )
-    decoder = _deployment(
+    decoder = deployment(
         PromptDecoder,
         sizing.decoder,
         2 * pressure,
@@ -111,7 +152,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         stuck_after_s=settings.stuck_after_s,
         open_ray_metrics=emit,
     )
-    grid = _deployment(MaskGridGenerator, sizing.grid, 32, logging_config=logging_config).bind(
+    grid = deployment(MaskGridGenerator, sizing.grid, 32, logging_config=logging_config).bind(
         partial(_open, open_decoder, plan, sizing.grid),
         device=sizing.grid.device,
         gives_way=True,
@@ -119,25 +160,7 @@ def _bind(config: ServiceConfig, settings: Settings, plan: RuntimePlan, sizing: 
         stuck_after_s=settings.stuck_after_s and max(settings.stuck_after_s, settings.auto_timeout_s),
         open_ray_metrics=emit,
     )
-    analyzer = _deployment(MaskAnalyzer, sizing.analyzer, 2 * pressure, request_router_config=CONSISTENT_HASH).bind(
-        threads=sizing.analyzer.threads,
-        max_megapixels=settings.max_megapixels,
-        gives_way=True,
-        open_ray_metrics=emit,
-    )
-    # Admission is the ingress's own. Serve's bounds lie above it: they answer only when requests come faster than the
-    # ingress can turn them away, and would otherwise wait in the proxy without end.
-    ingress = cast("Deployment", serve.deployment(serve.ingress(None)(Ingress))).options(
-        name="Ingress",
-        logging_config=logging_config,
-        ray_actor_options={"num_cpus": sizing.ingress_cpus},
-        max_ongoing_requests=pressure + REFUSED_AT_ONCE,
-        max_queued_requests=QUEUED_IN_PROXY,
-        backpressure_config=BackpressureConfig(status_code=503, retry_after_s=Overloaded.retry_after_s),
-        # A replica that is replaced first answers what it has let in.
-        graceful_shutdown_timeout_s=settings.auto_timeout_s,
-    )
-    return ingress.bind(config, encoder, decoder, grid, analyzer)
+    return encoder, decoder, grid
 
 
 def _logging_config(settings: Settings) -> dict[str, Any]:
@@ -176,11 +199,31 @@ def _opener_of_store(
     return open_store
 
 
-def _deployment(kind: type[Any], part: Part, max_ongoing: int, **options: Any) -> Deployment:
+def _deployment(
+    kind: type[Any], part: Part, max_ongoing: int, *, suffix: str = "", idle_s: float = 0.0, **options: Any
+) -> Deployment:
+    """A deployment of `part.replicas`; of none while nobody asks, where `idle_s` is not 0."""
+    count: dict[str, Any] = {"num_replicas": part.replicas}
+    if idle_s:
+        count = {"autoscaling_config": _scaling_to_zero(part.replicas, idle_s)}
     return cast("Deployment", serve.deployment(kind)).options(
-        name=kind.__name__,
-        num_replicas=part.replicas,
+        name=f"{kind.__name__}{suffix}",
         ray_actor_options={"num_cpus": part.cpus, "num_gpus": part.gpus},
         max_ongoing_requests=max_ongoing,
+        **count,
         **options,
+    )
+
+
+def _scaling_to_zero(replicas: int, idle_s: float) -> AutoscalingConfig:
+    """None at first; one as soon as something is asked, more where requests wait; none after `idle_s` without any."""
+    return AutoscalingConfig(
+        min_replicas=0,
+        initial_replicas=0,
+        max_replicas=replicas,
+        target_ongoing_requests=BUSY_REQUESTS,
+        metrics_interval_s=1,
+        look_back_period_s=SEEN_S,
+        upscale_delay_s=0,
+        downscale_delay_s=idle_s,
     )

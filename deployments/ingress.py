@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls.ray_remote import RayDeployment
+from deployments.http.model_service import ModelRemotes
 from deployments.http.routes import create_app
 from deployments.http.service import Service, ServiceConfig
 from deployments.http.status import backend_info, check_health
@@ -22,6 +24,13 @@ READY_ASKED_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
+Handles: TypeAlias = "tuple[DeploymentHandle[Any], DeploymentHandle[Any], DeploymentHandle[Any]]"
+
+
+def deployment_names(model: str) -> tuple[str, str, str]:
+    """Of a model other than the default's, whose deployments are named as their classes."""
+    return f"ImageEncoder-{model}", f"PromptDecoder-{model}", f"MaskGridGenerator-{model}"
+
 
 class Ingress:
     """One replica. Serve asks it for its ASGI app once it is constructed."""
@@ -33,7 +42,15 @@ class Ingress:
         decoder: "DeploymentHandle[Any]",
         grid: "DeploymentHandle[Any]",
         analyzer: "DeploymentHandle[Any]",
+        others: "Mapping[str, Handles] | None" = None,
     ) -> None:
+        """
+        Args:
+            config: what the builder decided.
+            encoder, decoder, grid: the default model's deployments.
+            analyzer: of all models.
+            others: those of the further models, by name.
+        """
         log_with_serve()
         self._service = Service(
             config,
@@ -42,6 +59,15 @@ class Ingress:
             RayDeployment("MaskGridGenerator", grid),
             RayDeployment("MaskAnalyzer", analyzer),
             open_ray_metrics(config.plan.spec.name),
+            {
+                model: ModelRemotes(
+                    *(
+                        RayDeployment(name, handle)
+                        for name, handle in zip(deployment_names(model), handles, strict=True)
+                    )
+                )
+                for model, handles in (others or {}).items()
+            },
         )
 
     async def close(self) -> int:

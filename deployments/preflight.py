@@ -7,7 +7,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,9 @@ import yaml
 
 from deployments.serve_file import unknown_key
 from deployments.settings.server import ResolvedSettings, Settings, resolve
-from segmentation.backends.select import RuntimePlan, is_installed, plan_runtime
-from segmentation.errors import ConfigurationError
+from segmentation.backends.select import TORCH_SIDE, RuntimePlan, is_installed, plan_runtime
+from segmentation.errors import ConfigurationError, TorchNeeded
 from segmentation.warmup import warm_up
-
-TORCH_SIDE = ("torch", "torchvision", "segment_anything")
-"""The modules of the extra `pytorch`."""
 
 
 def check(
@@ -30,8 +28,23 @@ def check(
     download: bool = True,
     device_of: Callable[[Settings], str] | None = None,
 ) -> tuple[ResolvedSettings, RuntimePlan]:
+    """(settings, the default model's plan) of `check_models`."""
+    resolved, plans = check_models(environ, args, download=download, device_of=device_of)
+    return resolved, plans[0]
+
+
+def check_models(
+    environ: Mapping[str, str],
+    args: Mapping[str, object] | None = None,
+    *,
+    download: bool = True,
+    device_of: Callable[[Settings], str] | None = None,
+) -> tuple[ResolvedSettings, tuple[RuntimePlan, ...]]:
     """Resolves settings and model files; downloads a missing checkpoint unless told not to. `device_of` says what the
-    encoder will run on, where the cluster is known.
+    encoders will run on, where the cluster is known.
+
+    Returns:
+        The settings, and the plan of each model that is offered, the default's first.
 
     Raises:
         ConfigurationError: the server can't start; one line that says what to do.
@@ -42,11 +55,13 @@ def check(
             "SAM_EMBEDDING_STORE is a URL: install the package fsspec, and what it needs for this kind of URL; or name "
             "a directory"
         )
-    plan = plan_runtime(
-        resolved.settings, download=download, device=device_of(resolved.settings) if device_of else None
+    settings = resolved.settings
+    device = device_of(settings) if device_of else None
+    plans = tuple(
+        plan_runtime(replace(settings, model_type=name), download=download, device=device) for name in settings.models
     )
     warm_up()  # on a fresh machine once, here, and not in every replica at the same time
-    return resolved, plan
+    return resolved, plans
 
 
 def missing_extras(
@@ -61,9 +76,18 @@ def missing_extras(
         ConfigurationError: the settings can't be served, whatever is installed.
     """
     settings = resolve(environ, args).settings
-    plan = plan_runtime(settings, download=False, installed=lambda module: module in TORCH_SIDE or installed(module))
-    lacks = plan.backend == "pytorch" and not all(map(installed, TORCH_SIDE))
-    return ("pytorch",) if lacks else ()
+    backends = set()
+    for name in settings.models:
+        try:
+            plan = plan_runtime(
+                replace(settings, model_type=name),
+                download=False,
+                installed=lambda module: module in TORCH_SIDE or installed(module),
+            )
+            backends.add(plan.backend)
+        except TorchNeeded:
+            backends.add("pytorch")
+    return ("pytorch",) if "pytorch" in backends and not all(map(installed, TORCH_SIDE)) else ()
 
 
 def read_config(path: Path) -> tuple[dict[str, str], dict[str, object]]:
@@ -83,12 +107,12 @@ def read_config(path: Path) -> tuple[dict[str, str], dict[str, object]]:
         raise ConfigurationError(f"can't read the Serve config {path}: {error}") from error
 
 
-def report(resolved: ResolvedSettings, plan: RuntimePlan) -> list[str]:
-    """The findings, one line each, the decision last."""
+def report(resolved: ResolvedSettings, plans: Sequence[RuntimePlan]) -> list[str]:
+    """The findings, one line each, the decisions last."""
     lines = [f"setting  {line}" for line in resolved.lines]
     lines += [f"warning  {line}" for line in resolved.warnings]
-    lines += [f"note     {line}" for line in plan.findings]
-    return [*lines, f"ok       {plan.spec.name} on {plan.backend}, {plan.precision}"]
+    lines += [f"note     {line}" for plan in plans for line in plan.findings]
+    return [*lines, *(f"ok       {plan.spec.name} on {plan.backend}, {plan.precision}" for plan in plans)]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -104,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.missing_extras:
             print(",".join(missing_extras({**os.environ, **variables}, args)))
             return 0
-        findings = report(*check({**os.environ, **variables}, args, download=options.download))
+        findings = report(*check_models({**os.environ, **variables}, args, download=options.download))
     except ConfigurationError as error:
         print(f"error    {error.message}")
         return 2

@@ -67,22 +67,23 @@ def cluster_of(resources: Mapping[str, float]) -> Cluster:
     return Cluster(cpus, resources.get("GPU", 0.0), max(1.0, cpus / max(nodes, 1)))
 
 
-def size_graph(settings: Settings, cluster: Cluster) -> Sizing:
-    """Shares for these settings on this cluster.
+def size_graph(settings: Settings, cluster: Cluster, models: int = 1) -> Sizing:
+    """Shares of each of so many models for these settings on this cluster.
 
     One encoder per GPU, or one in all on CPUs, where it may use a whole node. Grid replicas take half of the CPUs'
     number, since masks are measured in one thread each; prompts need few decoders. What the settings fix stays.
     """
     cores = max(1, math.floor(cluster.cpus_per_node))
     wants_gpu = settings.use_gpu and (settings.encoder_gpus > 0 or cluster.gpus > 0)
-    encoder_gpus = (settings.encoder_gpus or 1.0) if wants_gpu else 0.0
+    # Several models share each GPU: Ray takes hundredths of one.
+    encoder_gpus = (settings.encoder_gpus or math.floor(100 / models) / 100) if wants_gpu else 0.0
     decoder_gpus = settings.decoder_gpus if settings.use_gpu else 0.0
-    encoders = settings.encoder_replicas or max(1, math.floor(cluster.gpus / encoder_gpus) if wants_gpu else 1)
+    encoders = settings.encoder_replicas or max(1, math.floor(cluster.gpus / encoder_gpus / models) if wants_gpu else 1)
     decoders = settings.decoder_replicas or min(MAX_DECODER_REPLICAS, max(1, math.floor(cluster.cpus / 8)))
     grids = settings.grid_replicas or min(MAX_GRID_REPLICAS, max(2, math.floor(cluster.cpus / 2)))
     analyzers = min(MAX_ANALYZER_REPLICAS, max(1, math.floor(cluster.cpus / 16)))
     reserved = INGRESS_CPUS + analyzers * ANALYZER_CPUS
-    share = FILL * max(cluster.cpus - reserved, 0.5) / (encoders + decoders + grids)
+    share = FILL * max(cluster.cpus - reserved, 0.5) / (encoders + decoders + grids) / models
 
     def part(replicas: int, gpus: float, threads: int) -> Part:
         threads = settings.threads or threads

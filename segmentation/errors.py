@@ -69,6 +69,10 @@ class ModelFileError(ConfigurationError):
     code = "model_file"
 
 
+class TorchNeeded(ModelFileError):
+    """A checkpoint that only PyTorch could read, where PyTorch is not installed."""
+
+
 class NumericalError(SegmentationError):
     """The model produced values that are not finite; the weights or the runtime are broken."""
 

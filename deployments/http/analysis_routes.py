@@ -88,7 +88,7 @@ class AnalysisRoutes:
         async with deadline.guard():
             fields, source, asked = await self._reader.read(AnalyzeRequest, request, self._asked)
         job = replace(asked.job, image_id=source.image_id)
-        steps = deadline.until(self._service.analysis.events(source, asked.masks, job))
+        steps = deadline.until(self._service.model(source.model).analysis.events(source, asked.masks, job))
         head: dict[str, Any] = {"image_id": source.image_id}
 
         def tail(step: Analysed) -> dict[str, Any]:
@@ -113,7 +113,8 @@ class AnalysisRoutes:
     def _asked(self, fields: AnalyzeRequest) -> _Asked:
         if fields.stream and fields.format != "json":
             raise InvalidRequest("a stream is JSON; leave format out, or stream", "/stream")
-        masks = to_mask_source(fields, self._settings, self._service.low_res_side)
+        model = self._service.config.model(fields.model)
+        masks = to_mask_source(fields, self._settings, model.plan.spec.architecture.low_res_side)
         parameters = asdict(masks) if isinstance(masks, AutomaticParameters) else None
         settings: dict[str, Any] = {"model": self._service.config.plan.spec.name}
         if parameters is not None:

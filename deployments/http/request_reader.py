@@ -43,8 +43,7 @@ class RequestReader:
 
     def __init__(self, config: ServiceConfig) -> None:
         self._settings = config.settings
-        self._model_identity = config.model_identity
-        self._low_res_side = config.plan.spec.architecture.low_res_side
+        self._config = config
         self._max_bytes = int(config.settings.max_body_mb * 1_000_000)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="request-reader")
         read_json(b"[" + b" " * SMALL_BODY_BYTES + b"  " * SMALL_BODY_BYTES + b"]")  # compiles the reader
@@ -53,7 +52,7 @@ class RequestReader:
     async def segment(self, request: Request) -> tuple[SegmentRequest, ImageSource, tuple[Prompt, ...]]:
         """What `/segment` is asked."""
         return await self.read(
-            SegmentRequest, request, lambda fields: to_prompts(fields, self._settings, self._low_res_side)
+            SegmentRequest, request, lambda fields: to_prompts(fields, self._settings, self._low_res_side(fields))
         )
 
     async def automatic(self, request: Request) -> tuple[AutomaticRequest, ImageSource, AutomaticParameters]:
@@ -75,6 +74,7 @@ class RequestReader:
             def work() -> tuple[M, ImageSource | None, T]:
                 document = read_json(body.json)
                 fields = parse(model, document.value, self._settings)
+                self._config.model(fields.model)  # before anything is fetched for it
                 source, converted = self._source(fields, document, body, caller), convert(fields)
                 fields.let_go()
                 return fields, source, converted
@@ -100,7 +100,7 @@ class RequestReader:
                 raise InvalidRequest("decode goes with an image; an image_id stands for a decoded one", "/decode")
             if not belongs_to(fields.image_id, caller.identity):
                 raise not_held()
-            return ImageSource(fields.image_id)
+            return ImageSource(fields.image_id, model=self._config.model(fields.model).name)
         if fields.image_url is not None:
             to_decode_options(fields)  # what is wrong with them is said before anything is fetched
             return None
@@ -111,4 +111,8 @@ class RequestReader:
 
     def _sent(self, fields: ImageRequest, data: bytes, caller: Caller) -> ImageSource:
         file = PictureFile(data, to_decode_options(fields))
-        return ImageSource(image_id_of(file, key=caller.identity, model=self._model_identity), file)
+        model = self._config.model(fields.model)
+        return ImageSource(image_id_of(file, key=caller.identity, model=model.identity), file, model.name)
+
+    def _low_res_side(self, fields: ImageRequest) -> int:
+        return self._config.model(fields.model).plan.spec.architecture.low_res_side

@@ -89,6 +89,10 @@ class ImageRequest(Request):
     )
     image_id: str | None = Field(default=None, pattern=IMAGE_ID, description="the id of a picture that was sent before")
     decode: DecodeFields | None = Field(default=None, description="how the picture is read; not with image_id")
+    model: str | None = Field(
+        default=None,
+        description="one of `GET /models`; the server's default if none is named. Ids belong to a model",
+    )
 
     def let_go(self) -> None:
         self.image = None
@@ -247,7 +251,7 @@ def to_parameters(request: AutomaticRequest, settings: Settings) -> AutomaticPar
         InvalidRequest: a value that can't be; `LimitExceeded` for one beyond the server's limits.
     """
     fast = settings.performance_mode if request.performance_mode is None else request.performance_mode
-    other = {"image", "image_url", "image_id", "decode", "performance_mode", "mask_format", "stream"}
+    other = {"image", "image_url", "image_id", "decode", "model", "performance_mode", "mask_format", "stream"}
     given = request.model_dump(exclude=other, exclude_none=True)
     if "point_grids" in given and "points_per_side" in given:
         raise InvalidRequest("give points_per_side or point_grids, not both", "/point_grids")

@@ -22,7 +22,14 @@ from deployments.http.deadline import Deadline
 from deployments.http.edge import Edge
 from deployments.http.head_requests import HeadRequests
 from deployments.http.headers import AnswerHeaders
-from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
+from deployments.http.openapi.answer_models import (
+    AutomaticAnswer,
+    BackendInfo,
+    EmbeddingAnswer,
+    Health,
+    ModelList,
+    SegmentAnswer,
+)
 from deployments.http.openapi.docs_page import add_docs
 from deployments.http.openapi.document import (
     BODY,
@@ -53,7 +60,7 @@ from deployments.http.requests import (
 )
 from deployments.http.responses import EventStream, json_response, npy_response, timing_ms
 from deployments.http.service import Service
-from deployments.http.status import HealthCheck, backend_info
+from deployments.http.status import HealthCheck, backend_info, list_models
 from deployments.http.stream import Tail, event_lines
 from deployments.http.traced_requests import TracedRequests
 from deployments.pipelines.automatic import Finished, GridRun, Started
@@ -108,6 +115,12 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
         responses=responses("what really runs", ("not_ready", "internal", *KEYED), json_answer(BackendInfo)),
     )
     app.add_api_route(
+        "/models",
+        routes.models,
+        methods=["GET"],
+        responses=responses("every model that is offered", ("internal", *KEYED), json_answer(ModelList)),
+    )
+    app.add_api_route(
         "/health",
         routes.health,
         methods=["GET"],
@@ -156,7 +169,7 @@ class Routes:
         async with Deadline(self._settings.prompt_timeout_s).guard():
             fields, source, prompts = await self._reader.segment(request)
             job = PromptJob(prompts, fields.multimask_output, fields.return_logits, fields.mask_format)
-            answer, decode_s = await self._service.prompts.segment(source, job)
+            answer, decode_s = await self._service.model(source.model).prompts.segment(source, job)
             note(size=_size(answer.size))
             timing = self._timed("/segment", answer.stage_times, decode_s, started, sum(map(len, answer.results)))
             document = {
@@ -173,11 +186,12 @@ class Routes:
         deadline = Deadline(self._settings.auto_timeout_s)
         async with deadline.guard():
             fields, source, parameters = await self._reader.automatic(request)
-        run = GridRun(self._service.grid_resources, source, parameters, fields.mask_format)
+        model = self._service.model(source.model)
+        run = GridRun(model.grid_resources, source, parameters, fields.mask_format)
         steps = deadline.until(run.events())
         first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
         assert isinstance(first, Started)
-        head = {"image_id": source.image_id, "size": list(first.size)}
+        head: dict[str, object] = {"image_id": source.image_id, "size": list(first.size)}
 
         note(size=_size(first.size))
 
@@ -187,6 +201,8 @@ class Routes:
 
         if fields.stream:
             start = {**head, "place": first.place}
+            if source.model != self._service.config.default.name:
+                start["model_ready"] = await model.is_ready()
             return EventStream(event_lines(start, steps, tail, request.state.request_id, self._service.emit))
         async with aclosing(steps):
             async for step in steps:
@@ -200,15 +216,16 @@ class Routes:
         started = time.perf_counter()
         async with Deadline(self._settings.prompt_timeout_s).guard():
             source = await self._reader.picture(request)
-            record, decode_s = await self._service.prompts.embed(source)
+            model = self._service.model(source.model)
+            record, decode_s = await model.prompts.embed(source)
             stage_times = StageTimes(encode_s=record.encode_s, queue_s=record.waited_s)
-            architecture = self._service.config.plan.spec.architecture
+            spec = model.config.plan.spec
             return await json_response(
                 {
                     "image_id": source.image_id,
                     "size": list(record.size),
-                    "model_type": self._service.config.plan.spec.name,
-                    "shape": [1, *architecture.embedding_shape],
+                    "model_type": spec.name,
+                    "shape": [1, *spec.architecture.embedding_shape],
                 },
                 self._timed("/embeddings", stage_times, decode_s, started),
             )
@@ -219,7 +236,8 @@ class Routes:
             image_id: str = request.path_params["image_id"]
             if not re.fullmatch(IMAGE_ID, image_id) or not belongs_to(image_id, request.state.caller.identity):
                 raise not_held()
-            encoded = await self._service.prompts.embedding(image_id)
+            model = self._service.config.model(request.query_params.get("model"))
+            encoded = await self._service.model(model.name).prompts.embedding(image_id)
             return await npy_response(request, encoded.embedding[None])
 
     async def backend_info(self, request: Request) -> Response:
@@ -228,6 +246,10 @@ class Routes:
         return await json_response(
             await backend_info(self._service.encoder, config.plan, config.settings, config.sources)
         )
+
+    async def models(self, request: Request) -> Response:
+        """Every model that this server offers, and whether a replica of it is ready."""
+        return await json_response({"models": await list_models(list(self._service.models.values()))})
 
     async def health(self, request: Request) -> Response:
         """Whether each deployment has a replica that answers, and requests are let in."""

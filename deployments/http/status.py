@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from deployments.calls.errors import NotReady
 from deployments.calls.remote import RemoteDeployment
+from deployments.http.model_service import ModelService
 from deployments.settings.server import Settings
 from segmentation.backends.protocol import RuntimeInfo
 from segmentation.backends.select import RuntimePlan
@@ -72,6 +73,24 @@ async def check_health(remotes: Sequence[RemoteDeployment], patience_s: float = 
         raise NotReady(f"no ready replica of {', '.join(silent)}")
 
 
+async def list_models(models: Sequence[ModelService]) -> list[dict[str, object]]:
+    """The answer of `/models`, the default first."""
+    ready = await asyncio.gather(*(model.is_ready() for model in models))
+    return [
+        {
+            "name": model.config.name,
+            "family": model.config.plan.spec.family,
+            "default": index == 0,
+            "ready": is_ready,
+            "image_size": model.config.plan.spec.architecture.image_size,
+            "embedding_shape": [1, *model.config.plan.spec.architecture.embedding_shape],
+            "precision": model.config.plan.precision,
+            "licence": model.config.plan.spec.licence,
+        }
+        for index, (model, is_ready) in enumerate(zip(models, ready, strict=True))
+    ]
+
+
 async def backend_info(
     encoder: RemoteDeployment, plan: RuntimePlan, settings: Settings, sources: Mapping[str, str]
 ) -> dict[str, object]:
@@ -87,6 +106,7 @@ async def backend_info(
     return {
         "backend": first.backend,
         "model_type": plan.spec.name,
+        "models": list(settings.models or (plan.spec.name,)),
         "use_gpu": settings.use_gpu,
         "performance_mode": settings.performance_mode,
         "device": "cuda" if all(runtime.device == "cuda" for runtime in running) else "cpu",

@@ -30,10 +30,12 @@ MARK_LENGTH = 20
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """The picture of one request: its id, and its file unless it came by id."""
+    """The picture of one request: its id, its file unless it came by id, and the model that it is asked of; "" for the
+    server's default."""
 
     image_id: str
     file: PictureFile | None = None
+    model: str = ""
 
 
 def image_id_of(file: PictureFile, *, key: str, model: str) -> str:

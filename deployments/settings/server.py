@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from deployments.settings.api_keys import ApiKey, parse_api_keys
 from deployments.settings.endpoints import parse_collector, parse_store
+from deployments.settings.models import parse_models
 from deployments.settings.origins import parse_origins, parse_picture_origins
 from deployments.settings.protocols import PROTOCOLS, parse_protocols
 from segmentation.errors import ConfigurationError
@@ -16,6 +17,19 @@ from segmentation.settings import Resolved, RuntimeSettings, resolve_fields, set
 class Settings(RuntimeSettings):
     """Every setting, by its name without `SAM_` in lower case."""
 
+    models: tuple[str, ...] = setting(
+        (),
+        "every model that this server offers, see docs/models.md; `SAM_MODEL_TYPE` alone where it is not set. The "
+        "model of a request that names none is `SAM_MODEL_TYPE`, or the first of these where that is not set",
+        values="names, comma separated",
+        parse=parse_models,
+    )
+    model_idle_s: float = setting(
+        300.0,
+        "a model other than the default's, that nobody has asked for so many seconds, gives its memory and GPU back. "
+        "0 keeps every model ready",
+        minimum=0,
+    )
     performance_mode: bool = setting(False, "automatic masks default to the faster, coarser profile")
     max_body_mb: float = setting(50.0, "largest request body, in MB (1,000,000 bytes)", minimum=0.001)
     max_body_total_mb: float = setting(
@@ -145,4 +159,22 @@ def resolve(environ: Mapping[str, str], args: Mapping[str, object] | None = None
             f"SAM_MAX_BODY_TOTAL_MB is {show(settings.max_body_total_mb)}, less than SAM_MAX_BODY_MB, "
             f"{show(settings.max_body_mb)}: a body of that size could never come in; raise the one or lower the other"
         )
-    return replace(resolved, settings=settings)
+    return replace(resolved, settings=_with_models(settings, resolved.sources["model_type"] != "default"))
+
+
+def _with_models(settings: Settings, is_chosen: bool) -> Settings:
+    """With `models` and `model_type` that agree, the default's first.
+
+    Args:
+        is_chosen: whether `model_type` was set.
+    """
+    if not settings.models:
+        return replace(settings, models=(settings.model_type,))
+    default = settings.model_type if is_chosen else settings.models[0]
+    if default not in settings.models:
+        raise ConfigurationError(
+            f"SAM_MODEL_TYPE is {default}, which is none of SAM_MODELS, {', '.join(settings.models)}: add it there, or "
+            "leave SAM_MODEL_TYPE out, and the first of them is the default"
+        )
+    others = tuple(name for name in settings.models if name != default)
+    return replace(settings, model_type=default, models=(default, *others))

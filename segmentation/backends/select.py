@@ -10,10 +10,13 @@ from segmentation.backends.onnx.files import OnnxPair, convert_command, pair_pat
 from segmentation.backends.precision import FASTEST_FIRST, RUNS_ON, cpu_flags, refuse, runs
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.quality import Quality, read_record, record_path
-from segmentation.errors import ConfigurationError, ModelFileError
+from segmentation.errors import ConfigurationError, ModelFileError, TorchNeeded
 from segmentation.settings import RuntimeSettings
 from segmentation.weights.checkpoints import ensure_checkpoint, find_checkpoint, sha256_file, verify_checkpoint
 from segmentation.weights.manifest import MANIFEST, ModelEntry, ModelSpec, find_model, load_manifest, with_architecture
+
+TORCH_SIDE = ("torch", "torchvision", "segment_anything")
+"""Modules of the extra `pytorch` that the PyTorch backend imports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class _Chooser:
         self.models = models
         self.download = download
         self.has_onnxruntime = installed("onnxruntime")
-        self.has_torch = installed("torch") and installed("torchvision") and installed("segment_anything")
+        self.has_torch = all(map(installed, TORCH_SIDE))
         self.findings: list[str] = []
 
     def fastest(self, device: str, flags: frozenset[str] | None) -> RuntimePlan:
@@ -206,6 +209,10 @@ class _Chooser:
         path = ensure_checkpoint(self.entry, self.settings.model_dir, download=self.download)
         if self.entry.unpinned:
             self.findings.append(self.entry.unpinned)
+        if not all(map(is_installed, TORCH_SIDE)):  # somebody asks what would run if it were
+            if self.entry.architecture is None:
+                raise TorchNeeded(f"only {path} tells what {self.entry.name} is: install the extra 'pytorch'")
+            return with_architecture(self.entry, self.entry.architecture), True
         from segmentation.backends.pytorch.checkpoint import inspect_checkpoint
 
         spec, notes = inspect_checkpoint(path, self.entry, self.models.values())

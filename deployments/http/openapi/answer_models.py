@@ -127,6 +127,7 @@ class BackendInfo(Answer):
 
     backend: Literal["onnx", "pytorch"]
     model_type: str
+    models: list[str] = Field(description="every model that is offered, the default first; `GET /models` says more")
     use_gpu: bool = Field(description="the setting")
     performance_mode: bool
     device: Literal["cuda", "cpu"] = Field(description="what the encoders run on; cpu if they differ")
@@ -138,6 +139,25 @@ class BackendInfo(Answer):
     versions: dict[str, str]
     limits: dict[str, float]
     settings_source: dict[str, str] = Field(description="environment, args or default, by setting")
+
+
+class OfferedModel(Answer):
+    """One model of the server."""
+
+    name: str
+    family: str = Field(description="whose training and interface: sam, mobile_sam, micro_sam, medsam, ...")
+    default: bool = Field(description="the model of requests that name none")
+    ready: bool = Field(description="a replica answers; the first request for a model that is not ready waits for one")
+    image_size: int = Field(description="side of the model's input in pixels")
+    embedding_shape: list[int] = Field(description="of `GET /embeddings/{image_id}`: [1, C, h, w]")
+    precision: str
+    licence: str | None = Field(description="of the weights; null where none is known")
+
+
+class ModelList(Answer):
+    """Every model that the server offers, the default first."""
+
+    models: list[OfferedModel]
 
 
 class Health(Answer):

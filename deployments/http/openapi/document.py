@@ -11,7 +11,14 @@ from pydantic.json_schema import models_json_schema
 
 from deployments.http.analysis_requests import AnalyzeRequest
 from deployments.http.openapi.analysis_answers import AnalysisAnswerModel, PresetsAnswer
-from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
+from deployments.http.openapi.answer_models import (
+    AutomaticAnswer,
+    BackendInfo,
+    EmbeddingAnswer,
+    Health,
+    ModelList,
+    SegmentAnswer,
+)
 from deployments.http.openapi.examples import ANSWERS, EVENTS, IMAGE_ID_EXAMPLE, PROBLEMS, REQUESTS
 from deployments.http.problems import KINDS, MEDIA_TYPE
 from deployments.http.requests import (
@@ -29,6 +36,7 @@ ANSWER_MODELS = (
     AutomaticAnswer,
     EmbeddingAnswer,
     BackendInfo,
+    ModelList,
     Health,
     AnalysisAnswerModel,
     PresetsAnswer,
@@ -47,6 +55,12 @@ EMBEDDING_PARAMETERS = [
         "required": True,
         "schema": {"type": "string", "pattern": IMAGE_ID},
         "example": IMAGE_ID_EXAMPLE,
+    },
+    {
+        "name": "model",
+        "in": "query",
+        "description": "whose picture it is; the server's default model if none is named",
+        "schema": {"type": "string"},
     },
     {
         "name": "If-None-Match",

@@ -9,7 +9,14 @@ from pydantic import BaseModel
 from deployments.http.analysis_requests import AnalyzeRequest
 from deployments.http.openapi import analysis_examples
 from deployments.http.openapi.analysis_answers import AnalysisAnswerModel, PresetsAnswer
-from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
+from deployments.http.openapi.answer_models import (
+    AutomaticAnswer,
+    BackendInfo,
+    EmbeddingAnswer,
+    Health,
+    ModelList,
+    SegmentAnswer,
+)
 from deployments.http.problems import Problem
 from deployments.http.requests import AutomaticRequest, ImageRequest, SegmentRequest
 
@@ -76,12 +83,21 @@ ANSWERS: Mapping[type[BaseModel], Mapping[str, Any]] = {
     AutomaticAnswer: {**_PICTURE, "masks": [_AUTOMATIC_MASK], "parameters": _PARAMETERS, "timing_ms": _TIMING},
     EmbeddingAnswer: {**_PICTURE, "model_type": "vit_h", "shape": [1, 256, 64, 64]},
     BackendInfo: {
-        "backend": "onnx", "model_type": "demo", "use_gpu": True, "performance_mode": False, "device": "cpu",
+        "backend": "onnx", "model_type": "demo", "models": ["demo", "vit_t"], "use_gpu": True,
+        "performance_mode": False, "device": "cpu",
         "onnx_available": True, "pytorch_available": False, "onnx_providers": ["CPUExecutionProvider"],
         "precision": "int8",
         "quality": {"embedding_error": 0.014, "mask_iou": 0.986, "masks": 432, "pictures": "discs,tiles,coins"},
         "versions": {"sam-serve": "0.1.0", "onnxruntime": "1.31.1"},
         "limits": {"max_body_mb": 50.0, "max_megapixels": 64.0}, "settings_source": {"model_type": "environment"},
+    },
+    ModelList: {
+        "models": [
+            {
+                "name": "demo", "family": "sam", "default": True, "ready": True, "image_size": 512,
+                "embedding_shape": [1, 256, 32, 32], "precision": "fp32", "licence": "Apache-2.0",
+            }
+        ]
     },
     Health: {"status": "ok"},
     AnalysisAnswerModel: {

@@ -170,21 +170,19 @@ class _AttentionStage(nn.Module):
 class _Attention(nn.Module):
     """Attention within windows of `window` cells a side, with a bias for each absolute offset."""
 
-    offsets: Tensor
-
     def __init__(self, channels: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
+        self.window = window
         self.norm = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window**2))
-        self.register_buffer("offsets", offsets(window), persistent=False)
 
     @cached_property
     def bias(self) -> Tensor:
         """[H, ww, ww], made at the first call, when the weights are there."""
-        biases: Tensor = self.attention_biases.detach()[:, self.offsets].contiguous()
+        biases: Tensor = self.attention_biases.detach()[:, offsets(self.window)].contiguous()
         return biases
 
     def forward(self, windows: Tensor) -> Tensor:
