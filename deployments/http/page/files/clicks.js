@@ -66,6 +66,7 @@ export class Clicks {
     }
     const known = !prompt.points.length && !prompt.box && this.#preview?.x === x && this.#preview.y === y ? this.#preview.candidates : null;
     const next = { ...prompt, points: [...prompt.points, { x, y, label }] };
+    if (known) this.app.done = doneFor(next);
     this.app.store.commit({ prompt: next, candidates: known ?? candidates, chosen: 0 });
     if (known) this.#tell();
     else this.#ask(next);
@@ -128,6 +129,7 @@ export class Clicks {
     try {
       const candidates = await this.#segment(prompt, asking.signal);
       if (this.app.store.doc.prompt !== prompt) return;
+      this.app.done = doneFor(prompt);
       this.app.store.amend({ candidates, chosen: 0 });
       this.#tell();
     } catch (error) {
@@ -140,9 +142,7 @@ export class Clicks {
 
   /** @param {Prompt} prompt @param {AbortSignal} signal @returns {Promise<Candidate[]>} */
   async #segment(prompt, signal) {
-    const request = { prompts: [toRequest(prompt)] };
-    this.app.done = { what: "segment", request };
-    const answer = await (await this.app.session.ask("segment", request, signal)).json();
+    const answer = await (await this.app.session.ask("segment", doneFor(prompt).request, signal)).json();
     return answer.results[0].masks.map((/** @type {import("../types").ApiMask} */ mask) => ({
       region: toRegion(mask.segmentation),
       iou: mask.predicted_iou,
@@ -160,9 +160,7 @@ export class Clicks {
       if (this.#preview?.x === x && this.#preview.y === y) break;
       const start = performance.now();
       try {
-        const done = this.app.done;
         const candidates = await this.#segment({ points: [{ x, y, label: 1 }], box: null }, hovering.signal);
-        this.app.done = done;
         if (hovering.signal.aborted) return;
         this.#setPreview({ x, y, candidates });
         if (this.#isSlow(performance.now() - start)) break;
@@ -231,4 +229,9 @@ function toRequest({ points, box }) {
     ...(points.length ? { points: points.map(({ x, y }) => [x, y]), labels: points.map(({ label }) => label) } : {}),
     ...(box ? { box: box.map((value) => Math.round(value * 10) / 10) } : {}),
   };
+}
+
+/** What a prompt asks of the server. @param {Prompt} prompt */
+function doneFor(prompt) {
+  return { what: "segment", request: { prompts: [toRequest(prompt)] } };
 }
