@@ -54,10 +54,10 @@ def main() -> int:
         else:
             sys.path.append(str(ROOT))
             sys.path.append(str(ROOT / "tests" / "support"))
-            from real_server import real_server  # noqa: PLC0415
+            from real_server import serving  # noqa: PLC0415
 
             variables = {"SAM_MODEL_TYPE": "demo", "SAM_IMAGE_URL_ORIGINS": "http://127.0.0.1:5185"}
-            with real_server(Path(scratch), variables) as server:
+            with serving(Path(scratch), variables) as server:
                 outcomes = [_run(CLIENTS[name], given, server.url, picture) for name in given.only]
     for outcome in outcomes:
         print(f"{outcome.name} {outcome.version}: {outcome.problem or 'ok'} {outcome.says}")
@@ -75,7 +75,7 @@ def _run(client: Client, given: argparse.Namespace, server: str, picture: Path) 
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=_environment(), check=False)
         if done.returncode:
             return Outcome(client.name, version, "", f"failed: {(done.stderr or done.stdout)[-2000:]}")
-        if given.record:
+        if given.record and client.is_recorded:
             RECORDED.mkdir(exist_ok=True)
             (RECORDED / f"{client.name}.json").write_text(recorder.text())
     with httpx.Client(base_url=server, timeout=LIMIT_S, trust_env=False) as own:
