@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.encoder_contenders import CHECKPOINT, NAMES, Encode, open_contender, pictures
+from benchmarks.encoder_contenders import CHECKPOINT, EXPORT, NAMES, Encode, open_contender, pictures
 from benchmarks.encoder_flops import attention_flops, linear_flops
 from benchmarks.report import finish, gemm_peak, machine
 from segmentation.weights.architecture import Architecture
@@ -116,7 +116,13 @@ def _write_files(folder: Path, architecture: Architecture, names: list[str]) -> 
     """The checkpoint of a random model, and its ONNX encoders; in a process of its own there would be less to write."""
     sam = random_sam(architecture)
     torch.save(sam.state_dict(), folder / CHECKPOINT)
-    precisions = [_precision(name) for name in names if name.startswith("onnx")]
+    if any(name.startswith("export-") for name in names):
+        side = architecture.image_size
+        nothing = torch.zeros(1, 3, side, side)
+        torch.onnx.export(
+            sam.image_encoder, nothing, str(folder / EXPORT), input_names=["x"], opset_version=17, dynamo=False
+        )
+    precisions = sorted({_precision(name) for name in names if name.startswith(("onnx", "openvino"))})
     if precisions:
         from conversion.pair import Source, write_pair  # noqa: PLC0415  (not needed on a GPU)
         from segmentation.weights.manifest import ModelSpec  # noqa: PLC0415

@@ -22,10 +22,22 @@ Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """uint8 [B, S, S, 3], whole squares, to embeddings float32 [B, C, h, w]."""
 
 NAMES = {
-    "cpu": ("reference", "onnx fp32", "onnx int8", "pytorch fp32", "pytorch bf16"),
+    "cpu": (
+        "reference",
+        "onnx fp32",
+        "openvino fp32",
+        "onnx int8",
+        "pytorch fp32",
+        "pytorch bf16",
+        "export-onnxruntime fp32",
+        "export-openvino fp32",
+        "export-openvino bf16",
+    ),
     "cuda": ("reference", "pytorch fp32", "pytorch bf16", "pytorch fp16"),
 }
 CHECKPOINT = "encoder.pth"
+EXPORT = "export.onnx"
+"""The plain export of the reference by `torch.onnx.export`: what a user would run without this project."""
 
 
 def open_contender(name: str, folder: Path, architecture: Architecture, *, device: str, threads: int) -> Encode:
@@ -33,6 +45,15 @@ def open_contender(name: str, folder: Path, architecture: Architecture, *, devic
     if name == "reference":
         return _reference(folder / CHECKPOINT, architecture, device, threads)
     backend, precision = name.split()
+    if backend.startswith("export-"):
+        return _plain_export(folder / EXPORT, architecture, backend.removeprefix("export-"), precision, threads)
+    if backend == "openvino":
+        from segmentation.backends.onnx.files import pair_paths  # noqa: PLC0415
+        from segmentation.backends.onnx.openvino_encoder import OpenVinoEncoder  # noqa: PLC0415
+
+        path = pair_paths(folder, "benchmark", precision)[0]
+        on_openvino = OpenVinoEncoder(path, architecture, threads=threads, precision=precision)
+        return lambda images: on_openvino.encode(images, _whole(images))
     if backend == "onnx":
         from segmentation.backends.onnx.encoder import OnnxEncoder  # noqa: PLC0415
         from segmentation.backends.onnx.files import pair_paths  # noqa: PLC0415
@@ -44,6 +65,26 @@ def open_contender(name: str, folder: Path, architecture: Architecture, *, devic
 
     ours = PyTorchEncoder(folder / CHECKPOINT, architecture, device=device, threads=threads, precision=precision)
     return lambda images: ours.encode(images, _whole(images))
+
+
+def _plain_export(path: Path, architecture: Architecture, runtime: str, precision: str, threads: int) -> Encode:
+    mean, std = (np.array(values, np.float32) for values in (architecture.pixel_mean, architecture.pixel_std))
+
+    def prepared(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.ascontiguousarray(((images - mean) / std).transpose(0, 3, 1, 2), np.float32)
+
+    if runtime == "onnxruntime":
+        import onnxruntime  # noqa: PLC0415
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return lambda images: np.concatenate([session.run(None, {"x": prepared(image[None])})[0] for image in images])
+    import openvino  # noqa: PLC0415
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    return lambda images: np.concatenate([compiled({"x": prepared(image[None])})[0] for image in images])
 
 
 def _whole(images: NDArray[np.uint8]) -> NDArray[np.int64]:
