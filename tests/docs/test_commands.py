@@ -55,7 +55,7 @@ def run(command: str, url: str, folder: Path, image_id: str = "") -> tuple[int, 
 def test_every_route_has_a_command() -> None:
     asked = [address(command) for command in commands("docs/api.md")]
     assert {*MODELS, "/embeddings/"} <= set(asked)
-    assert [address(command) for command in commands("README.md")] == ["/segment", "/segment/auto", "/segment"]
+    assert [address(command) for command in commands("README.md")] == ["/segment", "/segment"]
 
 
 @needs_curl
