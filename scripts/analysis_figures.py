@@ -8,7 +8,6 @@
 import argparse
 import io
 import json
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from PIL import Image
 
 from analysis import Analysis, Source, analyze, export, from_rles, resolve_rules
 from analysis.export.colours import PALETTE
-from segmentation.automatic.generate import PERFORMANCE, QUALITY, AutomaticParameters, generate
+from segmentation.automatic.generate import PERFORMANCE, QUALITY, AutomaticParameters, generate, plan_crops
 from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.masks.rle import encode
@@ -104,13 +103,24 @@ def _rounded(value: float | int | None) -> float | None:
     return None if value is None else round(float(value), 1)
 
 
+def nuclei() -> NDArray[np.uint8]:
+    """40 bright nuclei of 10 pixels diameter on 640 x 640, with noise: small things in a large picture."""
+    random = np.random.default_rng(6)
+    rows, columns = np.mgrid[:640, :640]
+    picture = np.full((640, 640), 30.0)
+    for number in range(40):
+        x, y = 60 + 105 * (number % 6) + random.uniform(-20, 20), 50 + 88 * (number // 6) + random.uniform(-20, 20)
+        picture += random.uniform(90, 150) / (1 + np.exp((np.hypot(columns - x, rows - y) - 5) * 2))
+    grey = (picture + random.normal(0, 4, picture.shape)).clip(0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
 def parameters_page(demo: Demo) -> list[dict[str, Any]]:
-    """How many objects, in how long, with which parameters, on three pictures."""
+    """How many objects with which parameters on three pictures, and how many points are decoded for them."""
     grey = skimage.data.coins()
-    nuclei = skimage.data.human_mitosis()
     pictures = {
         "coins": np.repeat(grey[..., None], 3, axis=2),
-        "nuclei": np.repeat(nuclei[..., None], 3, axis=2),
+        "nuclei": nuclei(),
         "coffee": skimage.data.coffee(),
     }
     settings = {
@@ -123,18 +133,15 @@ def parameters_page(demo: Demo) -> list[dict[str, Any]]:
     rows = []
     for name, picture in pictures.items():
         for title, parameters in settings.items():
-            started = time.perf_counter()
             records = demo.masks(picture, parameters)
-            seconds = time.perf_counter() - started
             result = analysed(records, picture, "objects")
             rows.append(
                 {
                     "picture": name,
                     "parameters": title,
-                    "points": parameters.total_points,
+                    "points": sum(len(crop.points) for crop in plan_crops(picture.shape[:2], parameters)),
                     "masks": len(records),
                     "objects": len(result),
-                    "seconds": round(seconds, 1),
                 }
             )
             print(rows[-1], flush=True)
