@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import PARAMETERS, draw_discs
+from discs import PARAMETERS, draw_discs
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 from real_server import descendants
@@ -82,6 +82,7 @@ def test_a_second_run_does_nothing_and_other_parameters_are_refused(undisturbed:
     assert "results of other parameters" in refused.stderr
 
 
+@pytest.mark.slow
 def test_the_documented_command_runs(tmp_path: Path) -> None:
     document = (PROJECT_ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
     found = next(line for line in document.splitlines() if line.startswith("sam-serve batch docs"))
