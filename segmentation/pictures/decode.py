@@ -5,7 +5,6 @@ drops alpha without blending, as nearly every user of SAM loads pictures. Beyond
 converted to sRGB, and samples of more than 8 bits are scaled as `segmentation.pictures.pixels` says.
 """
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,41 +12,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest, SegmentationError
+from segmentation.errors import InvalidImage
 from segmentation.pictures.colour import to_srgb
 from segmentation.pictures.decoded import DecodedPicture, PictureInfo, PixelSize
-from segmentation.pictures.jpeg import has_too_many_scans
+from segmentation.pictures.jpeg import END, JpegMarkers, read_markers
 from segmentation.pictures.limits import require_size
 from segmentation.pictures.options import AppliedDecode, DecodeOptions
+from segmentation.pictures.pillow import load, open_file
 from segmentation.pictures.pixels import Samples, to_rgb
+from segmentation.pictures.png import read_chunks
 from segmentation.pictures.signatures import PictureFormat, picture_format
 from segmentation.pictures.tiff.read import read_tiff
-
-# Opened by class: `Image.open` has a limit of its own, which is global, and guesses among more formats.
-READERS: Mapping[PictureFormat, type[ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "TIFF": TiffImageFile,
-    "WebP": WebPImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
-}
+from segmentation.pictures.wide import is_wide, read_png16, read_rare_jpeg, read_wide
 
 WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I", "F"})
 """Pillow's modes of one channel of more than 8 bits."""
 
-ANIMATION_BUDGET = 16
-"""How many pictures of the largest size may be decoded to reach one frame of an animation."""
-
 ORIENTATION = 274
+
+FILLER = bytes(range(1, 250)) * 4
+"""Bytes that no decoder takes for a marker."""
 
 TURNS: Mapping[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -67,10 +52,12 @@ class Rendering:
 
     image: mode RGB, upright. Resize it as it is: an array of a large picture costs as much as its decoding.
     decode: how it was read.
+    info: what its file holds beside it.
     """
 
     image: Image.Image
     decode: AppliedDecode
+    info: PictureInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +126,67 @@ def decode_picture(data: bytes, *, max_megapixels: float, options: DecodeOptions
         values,
         np.broadcast_to(valid, values.shape),
         rendering.decode,
-        _upright_info(content.info, content.orientation),
+        rendering.info,
     )
 
 
 def _read(data: bytes, options: DecodeOptions, limit: int, *, every_channel: bool) -> _Content:
     kind = picture_format(data)
-    if kind == "JPEG" and has_too_many_scans(data):
-        raise InvalidImage("the JPEG picture has too many scans to be an honest one; save it again")
     if kind == "TIFF":
         return _read_tiff(data, options, limit, every_channel=every_channel)
+    if kind == "JPEG":
+        return _read_jpeg(data, options, limit)
+    if kind == "PNG":
+        return _read_png(data, options, limit)
+    if not options.page and is_wide(data, kind):
+        if kind in {"AVIF", "JPEG 2000"}:
+            with open_file(data, kind, 0, limit):
+                pass
+        return _of_samples(read_wide(data, kind, limit))
     return _read_with_pillow(data, kind, options, limit)
+
+
+def _read_jpeg(data: bytes, options: DecodeOptions, limit: int) -> _Content:
+    markers = read_markers(data)
+    if not markers.pillow:
+        return _of_samples(read_rare_jpeg(markers.data, markers, limit))
+    if markers.ended or not markers.scans:
+        return _read_with_pillow(markers.data, "JPEG", options, limit)
+    content = _read_with_pillow(markers.data + END, "JPEG", options, limit)
+    _require_whole(content, markers, options, limit)
+    return content
+
+
+def _require_whole(content: _Content, markers: JpegMarkers, options: DecodeOptions, limit: int) -> None:
+    """Refuses a JPEG without an end marker that ends within its samples.
+
+    Behind samples that are whole, more bytes change nothing; bytes in the place of missing samples do.
+    """
+    other = _read_with_pillow(markers.data + FILLER + END, "JPEG", replace(options), limit)
+    images = [np.asarray(_shown(content)), np.asarray(_shown(other))] if content.photograph else []
+    if content.samples is not None and other.samples is not None:
+        images = [content.samples.values, other.samples.values]
+    if not np.array_equal(*images):
+        raise InvalidImage("the JPEG picture is truncated or damaged")
+
+
+def _read_png(data: bytes, options: DecodeOptions, limit: int) -> _Content:
+    chunks = read_chunks(data)
+    if chunks.bits == 16 and not options.page:
+        require_size(chunks.width, chunks.height, limit)
+        with open_file(chunks.data, "PNG", 0, limit) as image:
+            orientation = _orientation(image)
+        return _of_samples(read_png16(chunks.data, chunks.colour_type), orientation)
+    content = _read_with_pillow(chunks.data, "PNG", options, limit)
+    content = replace(content, info=replace(content.info, pages=None if chunks.animated else 1))
+    if content.photograph is None or chunks.profile is None:
+        return content
+    return replace(content, photograph=replace(content.photograph, profile=chunks.profile))
+
+
+def _of_samples(samples: Samples, orientation: int = 1) -> _Content:
+    info = PictureInfo(1, samples.values.shape[2], samples.values.dtype.name)
+    return _Content(info, orientation, None, samples)
 
 
 def _read_tiff(data: bytes, options: DecodeOptions, limit: int, *, every_channel: bool) -> _Content:
@@ -167,8 +204,8 @@ def _read_tiff(data: bytes, options: DecodeOptions, limit: int, *, every_channel
 
 
 def _read_with_pillow(data: bytes, kind: PictureFormat, options: DecodeOptions, limit: int) -> _Content:
-    with _open(data, kind, options.page, limit) as image:
-        _load(image, kind)
+    with open_file(data, kind, options.page, limit) as image:
+        load(image, kind)
         orientation = _orientation(image)
         profile = image.info.get("icc_profile")
         samples = _samples(image) if options.as_stored or image.mode in WIDE_MODES else None
@@ -188,48 +225,13 @@ def _shown(content: _Content) -> Image.Image:
 
 
 def _render(content: _Content, options: DecodeOptions) -> Rendering:
+    info = _upright_info(content.info, content.orientation)
     if content.photograph is None and content.samples is not None:
         rgb, decode = to_rgb(content.samples, options)
-        return Rendering(_upright(Image.fromarray(rgb), content.orientation), decode)
+        return Rendering(_upright(Image.fromarray(rgb), content.orientation), decode, info)
     image = _convert(_shown(content), content.photograph.profile if content.photograph else None)
     channels = content.samples.shown if content.samples else (0, 1, 2) if content.info.channels >= 3 else (0,)
-    return Rendering(_upright(image, content.orientation), AppliedDecode(options.page, channels))
-
-
-def _open(data: bytes, kind: PictureFormat, page: int, limit: int) -> ImageFile:
-    """The picture, at its page, not yet decoded."""
-    try:
-        image = READERS[kind](io.BytesIO(data))
-        require_size(*image.size, limit)
-        if page:
-            _go_to(image, page, limit)
-            require_size(*image.size, limit)
-    except (SegmentationError, MemoryError):
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge(f"the picture is too large; at most {limit / 1e6:g} megapixels are read") from error
-    except Exception as error:  # a damaged file surfaces from Pillow as almost any type
-        raise InvalidImage(f"the {kind} picture is truncated or damaged") from error
-    return image
-
-
-def _go_to(image: ImageFile, page: int, limit: int) -> None:
-    # The frames of an animation build on each other: all the earlier ones are decoded on the way.
-    if not isinstance(image, TiffImageFile) and (page + 1) * image.width * image.height > ANIMATION_BUDGET * limit:
-        raise ImageTooLarge(f"frame {page} is too far into an animation of this size; send it as a picture")
-    try:
-        image.seek(page)
-    except EOFError as error:
-        raise InvalidRequest(f"the picture has no page {page}; pages count from 0", "/decode/page") from error
-
-
-def _load(image: ImageFile, kind: PictureFormat) -> None:
-    try:
-        image.load()
-    except MemoryError:
-        raise
-    except Exception as error:  # as in `_open`
-        raise InvalidImage(f"the {kind} picture is truncated or damaged") from error
+    return Rendering(_upright(image, content.orientation), AppliedDecode(options.page, channels), info)
 
 
 def _convert(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -4,9 +4,10 @@ from typing import Literal
 
 from segmentation.errors import InvalidImage, UnsupportedMediaType
 
-PictureFormat = Literal["JPEG", "PNG", "TIFF", "WebP", "BMP", "GIF"]
+PictureFormat = Literal["JPEG", "PNG", "TIFF", "WebP", "BMP", "GIF", "JPEG 2000", "JPEG XL", "AVIF", "PNM", "other"]
+"""`other`: one of the rarer formats that Pillow knows, or nothing that anybody knows."""
 
-FORMATS_READ = "JPEG, PNG, TIFF, WebP, BMP and GIF are read"
+FORMATS_READ = "JPEG, PNG, TIFF, WebP, BMP, GIF, AVIF, JPEG 2000, JPEG XL, PPM and most that Pillow knows are read"
 
 _PICTURES: tuple[tuple[bytes, PictureFormat], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -18,11 +19,21 @@ _PICTURES: tuple[tuple[bytes, PictureFormat], ...] = (
     (b"BM", "BMP"),
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
+    (b"\0\0\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\x00\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    *((b"P%d" % number, "PNM") for number in range(1, 8)),
+    (b"Pf", "PNM"),
 )
 
+# Only those that would otherwise be called no picture, and what can run code: nothing of them is opened.
 _OTHERS = (
     (b"%PDF", "a PDF document"),
     (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (b"\x01\0\0\0", "a Windows metafile"),
     (b"PK\x03\x04", "a zip archive or an office document"),
     (b"PK\x05\x06", "a zip archive"),
     (b"\x1f\x8b", "gzip data"),
@@ -36,16 +47,9 @@ _OTHERS = (
     (b"\0\0\x01\xba", "an MPEG video"),
     (b"\0\0\x01\xb3", "an MPEG video"),
     (b"ID3", "MP3 audio"),
-    (b"\0\0\x00\x0cjP  ", "a JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (b"\0\0\x00\x0cJXL ", "a JPEG XL picture"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"8BPS", "a Photoshop document"),
-    (b"\0\0\x01\0", "an icon"),
     (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x93NUMPY", "a NumPy array"),
-    (b"SIMPLE  =", "a FITS picture"),
 )
 
 _TEXTS = (
@@ -58,15 +62,15 @@ _TEXTS = (
     (b"data:", "a data URI; its decoded bytes are wanted here"),
 )
 
-_CONTAINERS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
+_HEIC = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
 
 
 def picture_format(data: bytes) -> PictureFormat:
     """The format of an encoded picture.
 
     Raises:
-        InvalidImage: no bytes, or bytes of no known kind.
-        UnsupportedMediaType: bytes of another kind, which the message names.
+        InvalidImage: no bytes.
+        UnsupportedMediaType: bytes of a kind that is not read, which the message names.
     """
     if not data:
         raise InvalidImage(f"the picture is empty; {FORMATS_READ}")
@@ -75,9 +79,11 @@ def picture_format(data: bytes) -> PictureFormat:
             return picture
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WebP"
+    if data[4:8] == b"ftyp" and {b"avif", b"avis"} & {data[at : at + 4] for at in range(8, 48, 4)}:
+        return "AVIF"
     if kind := _other_kind(data):
         raise UnsupportedMediaType(f"this is {kind}; {FORMATS_READ}")
-    raise InvalidImage(f"these bytes are no picture; {FORMATS_READ}")
+    return "other"
 
 
 def _other_kind(data: bytes) -> str | None:
@@ -85,7 +91,9 @@ def _other_kind(data: bytes) -> str | None:
         if data.startswith(signature):
             return kind
     if data[4:8] == b"ftyp":
-        return _base_media_kind(data[8:12])
+        if data[8:12] in _HEIC:
+            return "a HEIC picture; convert it to JPEG or PNG"
+        return "a camera's raw picture" if data[8:12] == b"crx " else "an MP4 or QuickTime video"
     if data.startswith(b"RIFF") and len(data) >= 12:
         return "an AVI video" if data[8:12] == b"AVI " else "a RIFF file"
     if data[128:132] == b"DICM":
@@ -95,13 +103,3 @@ def _other_kind(data: bytes) -> str | None:
         if text.startswith(beginning):
             return "an SVG drawing" if kind == "XML" and b"<svg" in data[:4096].lower() else kind
     return None
-
-
-def _base_media_kind(brand: bytes) -> str:
-    if brand in _CONTAINERS:
-        return "a HEIC picture; convert it to JPEG or PNG"
-    if brand in {b"avif", b"avis"}:
-        return "an AVIF picture"
-    if brand == b"crx ":
-        return "a camera's raw picture"
-    return "an MP4 or QuickTime video"

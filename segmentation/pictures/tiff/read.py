@@ -13,7 +13,7 @@ from tifffile import COMPRESSION, TIFF, TiffFile, TiffPage
 
 from segmentation.errors import ImageTooLarge, InvalidImage, SegmentationError, UnsupportedMediaType
 from segmentation.pictures.decoded import PictureInfo
-from segmentation.pictures.limits import require_size
+from segmentation.pictures.limits import accept, require_size
 from segmentation.pictures.options import DecodeOptions
 from segmentation.pictures.pixels import Samples, require_channels, valid_samples
 from segmentation.pictures.tiff.colour import Colour, apply_palette, cmyk_to_rgb, colour_of
@@ -145,6 +145,7 @@ def _require_memory(page: TiffPage, planes: int, max_pixels: int) -> None:
     if stored > BYTES_PER_PIXEL * max_pixels or tile > max(max_pixels, MIN_TILE_LIMIT):
         count = page.samplesperpixel * planes
         raise ImageTooLarge(f"the picture's {count} channels of {8 * itemsize} bits are too large; send fewer of them")
+    accept(0, stored)
 
 
 def _shown(colour: Colour, each: int, planes: int) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ def test_flipped_bytes_give_a_picture_or_an_error_of_ours(kind: str) -> None:
 
 
 def test_empty() -> None:
-    with pytest.raises(InvalidImage, match="empty; JPEG, PNG, TIFF, WebP, BMP and GIF are read"):
+    with pytest.raises(InvalidImage, match="empty; JPEG, PNG, .* are read"):
         decode(b"")
 
 
@@ -59,7 +59,7 @@ def test_no_picture(data: bytes) -> None:
     [
         (b"%PDF-1.7\n", "PDF"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+        (b"\x76\x2f\x31\x01" + b"\0" * 20, "OpenEXR"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0", "MP4"),
         (b"\x1a\x45\xdf\xa3" + b"\0" * 20, "WebM"),
         (b"RIFF\0\0\0\0AVI LIST", "AVI"),
