@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segmentation.automatic.generate import Candidates, DecodingParameters
 from segmentation.errors import SegmentationError
 from segmentation.masks.formats import MaskFormat
-from segmentation.pictures.options import DecodeOptions
+from segmentation.pictures.options import LEFT_ALONE, AppliedDecode, DecodeOptions
 from segmentation.types import CropBox, Prompt, Size
 
 Json: TypeAlias = Mapping[str, object]
@@ -37,12 +37,14 @@ class InputPicture:
     size: (height, width) of the upright picture before that.
     file: to be kept beside the embedding; None for a crop.
     is_urgent: somebody waits for this picture alone; encoded before the crops of automatic masks.
+    decode: how the picture was read.
     """
 
     pixels: NDArray[np.uint8]
     size: Size
     file: PictureFile | None = None
     is_urgent: bool = True
+    decode: AppliedDecode = LEFT_ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,13 @@ class ImageRecord:
     size: (height, width) of the upright picture.
     encode_s: seconds the encoder took; 0 when the embedding was in the cache.
     waited_s: seconds the picture waited for the encoder.
+    decode: how the picture was read.
     """
 
     size: Size
     encode_s: float = 0.0
     waited_s: float = 0.0
+    decode: AppliedDecode = LEFT_ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class EncodedImage:
     key: the image's id, or a crop's key.
     embedding: float32 [C, h, w].
     size: (height, width) of the upright picture (of the crop, for a crop).
-    encode_s, waited_s: as in `ImageRecord`.
+    encode_s, waited_s, decode: as in `ImageRecord`.
     """
 
     key: str
@@ -74,6 +78,7 @@ class EncodedImage:
     size: Size
     encode_s: float = 0.0
     waited_s: float = 0.0
+    decode: AppliedDecode = LEFT_ALONE
 
 
 Encoded: TypeAlias = EncodedImage | SegmentationError
@@ -122,11 +127,12 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class PromptAnswer:
-    """`results[p][m]`: the JSON object of mask m of prompt p, best predicted IoU first."""
+    """`results[p][m]`: JSON of mask m of prompt p, best predicted IoU first; `decode` as of `ImageRecord`."""
 
     size: Size
     results: tuple[tuple[Json, ...], ...]
     stage_times: StageTimes
+    decode: AppliedDecode = LEFT_ALONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """What a request needs of one model: its pipelines over its own deployments. Wired once per replica of the ingress."""
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from deployments.calls.remote import RemoteDeployment
@@ -8,7 +7,7 @@ from deployments.calls.replica_count import ReplicaCount
 from deployments.pipelines.analysis import AnalysisPipeline
 from deployments.pipelines.automatic import GridResources
 from deployments.pipelines.known_pictures import KnownPictures
-from deployments.pipelines.pictures import PictureDecoder
+from deployments.pipelines.pictures import DecoderWorkers, PictureDecoder
 from deployments.pipelines.prompts import PromptPipeline
 from deployments.settings.server import Settings
 from deployments.sizing import Sizing
@@ -55,7 +54,7 @@ class ModelService:
         config: of the model.
         settings: of the server.
         remotes: the model's deployments.
-        executor: decodes pictures.
+        workers: decode pictures.
         known: pictures that were encoded; their ids tell models apart.
         analyzer: measures masks, of all models.
     """
@@ -65,7 +64,7 @@ class ModelService:
         config: ModelConfig,
         settings: Settings,
         remotes: ModelRemotes,
-        executor: Executor,
+        workers: DecoderWorkers,
         known: KnownPictures,
         analyzer: RemoteDeployment,
     ) -> None:
@@ -74,7 +73,8 @@ class ModelService:
         self.remotes = (remotes.encoder, remotes.decoder, remotes.grid)
         architecture = config.plan.spec.architecture
         self.low_res_side = architecture.low_res_side
-        picture_decoder = PictureDecoder(executor, frame=architecture.frame, max_megapixels=settings.max_megapixels)
+        picture_decoder = PictureDecoder(workers, frame=architecture.frame, max_megapixels=settings.max_megapixels)
+        self.picture_decoder = picture_decoder
         self.prompts = PromptPipeline(remotes.encoder, remotes.decoder, picture_decoder, self.low_res_side, known)
         self.grid_resources = GridResources(
             encoder=remotes.encoder,

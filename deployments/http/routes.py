@@ -175,6 +175,7 @@ class Routes:
             document = {
                 "image_id": source.image_id,
                 "size": list(answer.size),
+                "decode": answer.decode.document(),
                 "results": [{"masks": masks} for masks in answer.results],
                 "timing_ms": timing,
             }
@@ -191,7 +192,11 @@ class Routes:
         steps = deadline.until(run.events())
         first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
         assert isinstance(first, Started)
-        head: dict[str, object] = {"image_id": source.image_id, "size": list(first.size)}
+        head: dict[str, object] = {
+            "image_id": source.image_id,
+            "size": list(first.size),
+            "decode": first.decode.document(),
+        }
 
         note(size=_size(first.size))
 
@@ -224,6 +229,7 @@ class Routes:
                 {
                     "image_id": source.image_id,
                     "size": list(record.size),
+                    "decode": record.decode.document(),
                     "model_type": spec.name,
                     "shape": [1, *spec.architecture.embedding_shape],
                 },

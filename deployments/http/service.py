@@ -1,7 +1,6 @@
 """What the routes work with: the pipelines of each model, and the limits. Wired here once per replica."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from deployments.calls.remote import RemoteDeployment
@@ -10,6 +9,7 @@ from deployments.http.admission.limiter import Admission
 from deployments.http.auth import ApiKeys
 from deployments.http.model_service import ModelConfig, ModelRemotes, ModelService
 from deployments.pipelines.known_pictures import KnownPictures
+from deployments.pipelines.pictures import DecoderWorkers
 from deployments.settings.server import Settings
 from deployments.sizing import Sizing
 from deployments.telemetry.events import EmitEvent, discard
@@ -84,11 +84,12 @@ class Service:
         self.api_keys = ApiKeys(config.settings.api_keys)
         self.admission = Admission(config.settings.max_queue, config.settings.max_queue_per_key)
         self.body_budget = ByteBudget(int(config.settings.max_body_total_mb * 1_000_000))
-        executor = ThreadPoolExecutor(config.sizing.ingress_threads, thread_name_prefix="picture-decoder")
+        workers = DecoderWorkers(config.sizing.ingress_threads)
+        self.workers = workers
         known = KnownPictures()
         remotes = {config.default.name: ModelRemotes(encoder, decoder, grid), **(others or {})}
         self.models = {
-            model.name: ModelService(model, config.settings, remotes[model.name], executor, known, analyzer)
+            model.name: ModelService(model, config.settings, remotes[model.name], workers, known, analyzer)
             for model in config.models
         }
         default = self.models[config.default.name]

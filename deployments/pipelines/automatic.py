@@ -27,6 +27,7 @@ from segmentation.automatic.generate import MAX_POINTS_PER_BATCH, AutomaticParam
 from segmentation.automatic.thresholds import Thresholds
 from segmentation.errors import UnknownImage
 from segmentation.masks.formats import MaskFormat
+from segmentation.pictures.options import LEFT_ALONE, AppliedDecode
 from segmentation.types import Size
 
 T = TypeVar("T")
@@ -49,10 +50,12 @@ class Started:
 
     size: (height, width).
     place: of the run in its queue; 0 where it works at once.
+    decode: how the picture was read.
     """
 
     size: Size
     place: int
+    decode: AppliedDecode = LEFT_ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class GridRun:
         runs = self._resources.short_runs if total <= SHORT_RUN_POINTS else self._resources.long_runs
         if runs.is_full():
             self._picture.release()
-        yield Started(size, runs.place)
+        yield Started(size, runs.place, self._picture.decode)
         waiting = time.perf_counter()
         async with runs.slot():
             self._stage_times += StageTimes(queue_s=time.perf_counter() - waiting)

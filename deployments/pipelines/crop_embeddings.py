@@ -14,6 +14,7 @@ from deployments.pipelines.known_pictures import KnownPictures
 from deployments.pipelines.pictures import ImageSource, PictureDecoder, crop_key, size_of
 from segmentation.automatic.grid import Crop
 from segmentation.errors import UnknownImage
+from segmentation.pictures.options import AppliedDecode
 from segmentation.types import Size
 
 
@@ -21,6 +22,7 @@ class RunPicture:
     """The picture of one run. Its file is decoded only when the encoder needs pixels.
 
     decode_s: seconds spent on decoding so far.
+    decode: how the picture is read, once `size` is known.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class RunPicture:
         self._is_encoded = False
         self._searched = False
         self.decode_s = 0.0
+        self.decode = AppliedDecode()
 
     async def size(self) -> Size:
         """(height, width).
@@ -53,6 +56,7 @@ class RunPicture:
                 self._searched = True
             else:
                 self._is_encoded = True
+                self.decode = record.decode
                 return record.size
         return size_of(await self._decoded())
 
@@ -76,7 +80,9 @@ class RunPicture:
         if whole:
             self._known.add(key)
         searched = whole and self._searched
-        return self._encoder.call("embed", key, replace(picture, is_urgent=False), searched, key=key)
+        return self._encoder.call(
+            "embed", key, replace(picture, is_urgent=False, decode=self.decode), searched, key=key
+        )
 
     async def _look_up(self) -> ImageRecord:
         return await result(self._encoder.call("record", self._image_id, key=self._image_id))
@@ -86,7 +92,7 @@ class RunPicture:
             if self._pixels is None:
                 if self._file is None:
                     self._file = await retry_on_replica_loss(self._cached_file)
-                self._pixels, seconds = await self._picture_decoder.develop(self._file)
+                self._pixels, self.decode, seconds = await self._picture_decoder.decode(self._file)
                 self.decode_s += seconds
             return self._pixels
 

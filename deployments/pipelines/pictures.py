@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from deployments.calls.messages import InputPicture, PictureFile
 from deployments.telemetry.tracing import add_span
-from segmentation.pictures.decode import decode_image, open_image
+from segmentation.pictures import tasks
+from segmentation.pictures.options import AppliedDecode
+from segmentation.pictures.processes import DecoderProcesses, Task, Ticket
+from segmentation.pictures.small import is_small
 from segmentation.transforms import InputFrame, resize_image
 from segmentation.types import CropBox, Size
 
@@ -70,39 +73,53 @@ def crop_key(image_id: str, box: CropBox) -> str:
     return f"{image_id}.{'-'.join(map(str, box))}"
 
 
-class PictureDecoder:
-    """Decodes and resizes pictures on an executor.
+class DecoderWorkers:
+    """The threads and processes that decode, for all models.
 
     Args:
+        threads: pictures decoded at once.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.decoding = ThreadPoolExecutor(threads, thread_name_prefix="picture-decoder")
+        self.crops = ThreadPoolExecutor(threads, thread_name_prefix="crop")
+        self.processes = DecoderProcesses(threads)
+
+    def start(self) -> None:
+        """Starts a process some time soon, so that no picture waits for it."""
+        self.decoding.submit(self.processes.start)
+
+
+class PictureDecoder:
+    """Decodes and resizes pictures: small ones of common kinds on threads, all others in processes that can be ended.
+
+    A decode that its request no longer waits for is ended with its process.
+
+    Args:
+        workers: threads and processes.
         frame: the model's input, and how pictures fill it.
         max_megapixels: the largest picture that is decoded.
     """
 
-    def __init__(self, executor: Executor, *, frame: InputFrame, max_megapixels: float) -> None:
-        self._executor = executor
+    def __init__(self, workers: DecoderWorkers, *, frame: InputFrame, max_megapixels: float) -> None:
+        self._workers = workers
         self._frame = frame
         self._max_megapixels = max_megapixels
 
-    async def develop(self, file: PictureFile) -> tuple[NDArray[np.uint8], float]:
-        """(uint8 [H, W, 3] upright RGB picture, seconds it took)."""
-
-        def work() -> tuple[NDArray[np.uint8], float]:
-            started = time.perf_counter()
-            picture = decode_image(file.data, max_megapixels=self._max_megapixels, options=file.options)
-            return picture, time.perf_counter() - started
-
-        return _in_trace(*await self._run(work))
+    async def decode(self, file: PictureFile) -> tuple[NDArray[np.uint8], AppliedDecode, float]:
+        """(uint8 [H, W, 3] upright RGB picture, how it was read, seconds it took)."""
+        (pixels, decode), seconds = await self._run(tasks.whole, file)
+        return pixels, decode, seconds
 
     async def input_picture(self, file: PictureFile) -> tuple[InputPicture, float]:
         """(the picture as the encoder takes it, its file beside it; seconds it took)."""
+        picture, seconds = await self._run(tasks.resized, file, self._frame)
+        return InputPicture(picture.pixels, picture.size, file, decode=picture.decode), seconds
 
-        def work() -> tuple[InputPicture, float]:
-            started = time.perf_counter()
-            picture = open_image(file.data, max_megapixels=self._max_megapixels, options=file.options)
-            resized = resize_image(picture, self._frame)
-            return InputPicture(resized, (picture.height, picture.width), file), time.perf_counter() - started
-
-        return _in_trace(*await self._run(work))
+    async def preview(self, file: PictureFile, side: int) -> tasks.Preview:
+        """The picture as a PNG whose long side is at most `side`."""
+        preview, _ = await self._run(tasks.preview, file, side)
+        return preview
 
     async def crop(self, picture: NDArray[np.uint8], box: CropBox, file: PictureFile | None = None) -> InputPicture:
         """One crop of a decoded picture as the encoder takes it."""
@@ -112,20 +129,34 @@ class PictureDecoder:
             cut = picture[y0:y1, x0:x1]
             return InputPicture(resize_image(cut, self._frame), size_of(cut), file)
 
-        return await self._run(work)
+        return await asyncio.get_running_loop().run_in_executor(self._workers.crops, work)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    async def _run(self, function: Callable[..., T], file: PictureFile, *arguments: object) -> tuple[T, float]:
+        """(the function's result, seconds it took)."""
+        given = (file.options, self._max_megapixels, *arguments)
+        ticket = Ticket()
+
+        def work() -> tuple[T, float]:
+            started = time.perf_counter()
+            if is_small(file.data):
+                result = function(file.data, *given)
+            else:
+                result = self._workers.processes.run(Task(function, file.data, given), ticket)
+            return result, time.perf_counter() - started
+
+        running = asyncio.get_running_loop().run_in_executor(self._workers.decoding, work)
+        try:
+            result, seconds = await running
+        except asyncio.CancelledError:
+            ticket.cancel()
+            raise
+        add_span("decode", seconds)
+        return result, seconds
 
 
 def size_of(picture: NDArray[np.uint8]) -> Size:
     """(height, width)."""
     return picture.shape[0], picture.shape[1]
-
-
-def _in_trace(picture: T, seconds: float) -> tuple[T, float]:
-    add_span("decode", seconds)
-    return picture, seconds
 
 
 def _mark(name: str, key: str) -> str:

@@ -113,7 +113,7 @@ class ImageEncoder:
         cached = await self._find(key, in_store=not searched)
         if cached is not None:
             self._emit(EmbeddingLookedUp(held=True))
-            return EncodedImage(key, cached.embedding, cached.size)
+            return EncodedImage(key, cached.embedding, cached.size, decode=cached.decode)
         if picture is None:
             return not_held()  # not counted as a miss: the picture follows, unless the client has nothing but the id
         self._emit(EmbeddingLookedUp(held=False))
@@ -126,7 +126,7 @@ class ImageEncoder:
         encoded = await self.embed(key, picture, searched)
         if isinstance(encoded, SegmentationError):
             return encoded
-        return ImageRecord(encoded.size, encoded.encode_s, encoded.waited_s)
+        return ImageRecord(encoded.size, encoded.encode_s, encoded.waited_s, encoded.decode)
 
     async def file(self, key: str) -> PictureFile | SegmentationError:
         """The picture held under the key as it came, or `UnknownImage` as a value."""
@@ -164,11 +164,11 @@ class ImageEncoder:
     async def _encode(self, key: str, picture: InputPicture) -> EncodedImage:
         batched = await self._batcher.submit(picture.pixels, is_urgent=picture.is_urgent)
         embedding, encode_s = batched.result
-        image = CachedImage(embedding, picture.size, picture.file)
+        image = CachedImage(embedding, picture.size, picture.file, picture.decode)
         self._hold(key, image)
         if self._store is not None:
             self._store.keep(key, image)
-        return EncodedImage(key, embedding, picture.size, encode_s, batched.waited_s)
+        return EncodedImage(key, embedding, picture.size, encode_s, batched.waited_s, picture.decode)
 
     def _hold(self, key: str, image: CachedImage) -> None:
         before = self._cache.evictions

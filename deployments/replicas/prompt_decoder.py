@@ -155,7 +155,7 @@ class PromptDecoder:
                 results.append(await write_masks(records, prompt_mask, job.mask_format, self._formatting))
             wrote = StageTimes(postprocess_s=time.perf_counter() - started, queue_s=batched.waited_s)
             spent += batched.result.stage_times + wrote
-        return PromptAnswer(picture.size, tuple(results), spent)
+        return PromptAnswer(picture.size, tuple(results), spent, picture.decode)
 
     def _run(self, parts: Sequence[_Part]) -> list[_Decoded]:
         groups: dict[tuple[str, bool, bool], list[int]] = defaultdict(list)
@@ -195,4 +195,4 @@ class PromptDecoder:
     def _prepared(self, part: _Part) -> PreparedPicture:
         if isinstance(part.picture, PreparedPicture):
             return part.picture
-        return self._images.prepare(part.key, part.picture.embedding, part.size)
+        return self._images.prepare(part.key, part.picture.embedding, part.size, part.picture.decode)

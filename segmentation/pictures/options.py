@@ -86,5 +86,9 @@ class AppliedDecode:
         return asdict(self)
 
 
+LEFT_ALONE = AppliedDecode()
+"""Of a picture of 8 bits and three colours."""
+
+
 def _is_index(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -14,7 +14,7 @@ from PIL import Image
 from segmentation.pictures.decode import decode_picture, render_image
 from segmentation.pictures.decoded import DecodedPicture, PictureInfo
 from segmentation.pictures.options import AppliedDecode, DecodeOptions
-from segmentation.transforms import resize_image
+from segmentation.transforms import InputFrame, resize_image
 from segmentation.types import Size
 
 
@@ -22,7 +22,7 @@ from segmentation.types import Size
 class ResizedPicture:
     """A picture as an image encoder takes it.
 
-    pixels: uint8 [h, w, 3], its long side resized to the encoder's.
+    pixels: uint8 [h, w, 3], resized for the encoder's input.
     size: (height, width) before that.
     """
 
@@ -44,11 +44,11 @@ class Preview:
     info: PictureInfo
 
 
-def resized(data: bytes, options: DecodeOptions, max_megapixels: float, side: int) -> ResizedPicture:
-    """The picture for an encoder of this input side. Errors as of `render_image`."""
+def resized(data: bytes, options: DecodeOptions, max_megapixels: float, frame: InputFrame) -> ResizedPicture:
+    """The picture for an encoder of this input. Errors as of `render_image`."""
     rendering = render_image(data, max_megapixels=max_megapixels, options=options)
     image = rendering.image
-    return ResizedPicture(resize_image(image, side), (image.height, image.width), rendering.decode)
+    return ResizedPicture(resize_image(image, frame), (image.height, image.width), rendering.decode)
 
 
 def whole(data: bytes, options: DecodeOptions, max_megapixels: float) -> tuple[NDArray[np.uint8], AppliedDecode]:
@@ -74,7 +74,8 @@ def preview(data: bytes, options: DecodeOptions, max_megapixels: float, side: in
     image, buffer = rendering.image, io.BytesIO()
     size = (image.height, image.width)
     if max(size) > side:
-        image = Image.fromarray(resize_image(image, side))
+        image = image.copy()
+        image.thumbnail((side, side), Image.Resampling.BOX)
     image.save(buffer, "PNG", compress_level=1)
     return Preview(buffer.getvalue(), size, rendering.decode, rendering.info)
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.http.requests import IMAGE_ID
+from segmentation.pictures.options import Scaling
 
 Ring = list[list[float]]
 
@@ -84,11 +85,22 @@ class Parameters(Answer):
     min_mask_area: int
 
 
+class Decode(Answer):
+    """How a picture was read."""
+
+    page: int = Field(ge=0)
+    channels: list[int] = Field(min_length=1, max_length=3, description="shown as grey, RG or RGB")
+    scaling: Scaling | None = Field(description="null: samples of up to 8 bits, left as they are")
+    low: float | list[float] | None = Field(description="the sample value that became 0; a list where channels differ")
+    high: float | list[float] | None = Field(description="the sample value that became 255")
+
+
 class Pictured(Answer):
     """What every answer about a picture has."""
 
     image_id: str = Field(pattern=IMAGE_ID, description="stands for the picture in later requests")
     size: list[int] = Field(min_length=2, max_length=2, description="[height, width] of the upright picture")
+    decode: Decode = Field(description="how the picture was read")
 
 
 class SegmentAnswer(Pictured):

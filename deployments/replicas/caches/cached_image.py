@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.calls.messages import PictureFile
+from segmentation.pictures.options import LEFT_ALONE, AppliedDecode
 from segmentation.types import Size
 
 
@@ -16,11 +17,13 @@ class CachedImage:
     embedding: float32 [C, h, w], owned by this process (no view of shared memory).
     size: (height, width) of the upright picture.
     file: the picture as it came, so that its id alone is enough to cut crops; None for a crop.
+    decode: how the picture was read.
     """
 
     embedding: NDArray[np.float32]
     size: Size
     file: PictureFile | None = None
+    decode: AppliedDecode = LEFT_ALONE
 
     @property
     def nbytes(self) -> int:

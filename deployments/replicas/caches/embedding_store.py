@@ -28,9 +28,9 @@ from deployments.calls.messages import PictureFile
 from deployments.replicas.caches.blobs import Blobs
 from deployments.replicas.caches.cached_image import CachedImage
 from deployments.telemetry.events import StoreUsed
-from segmentation.pictures.options import DecodeOptions
+from segmentation.pictures.options import AppliedDecode, DecodeOptions
 
-MAGIC = b"SAM Serve embedding 1\n"
+MAGIC = b"SAM Serve embedding 2\n"
 MAX_WAITING_BYTES = 256_000_000
 """Of images that wait to be written; beyond that they are not."""
 
@@ -181,7 +181,13 @@ class EmbeddingStore:
 
 def pack(image: CachedImage, *, key: str, model: str) -> bytes:
     """The entry of an image."""
-    header: dict[str, Any] = {"key": key, "model": model, "size": image.size, "shape": image.embedding.shape}
+    header: dict[str, Any] = {
+        "key": key,
+        "model": model,
+        "size": image.size,
+        "shape": image.embedding.shape,
+        "decode": asdict(image.decode),
+    }
     if image.file is not None:
         header["file"] = {"bytes": len(image.file.data), "options": asdict(image.file.options)}
     text = json.dumps(header).encode()
@@ -217,13 +223,16 @@ def unpack(data: bytes, *, key: str, model: str, shape: tuple[int, ...]) -> Cach
     embedding = np.frombuffer(content[end:after], "<f4").reshape(shape).astype(np.float32)
     embedding.setflags(write=False)
     height, width = header["size"]
-    return CachedImage(embedding, (height, width), _file(header.get("file"), content[after:]))
+    decode = AppliedDecode(**_tuples(header["decode"]))
+    return CachedImage(embedding, (height, width), _file(header.get("file"), content[after:]), decode)
 
 
 def _file(header: dict[str, Any] | None, data: memoryview) -> PictureFile | None:
     if header is None:
         return None
-    options: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in header["options"].items()
-    }
-    return PictureFile(bytes(data), DecodeOptions(**options))
+    return PictureFile(bytes(data), DecodeOptions(**_tuples(header["options"])))
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where frozen values have tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 
 from deployments.replicas.caches.byte_lru import ByteLru
 from segmentation.backends.protocol import PreparedImage
+from segmentation.pictures.options import LEFT_ALONE, AppliedDecode
 from segmentation.types import Size
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPicture:
-    """A picture prepared for prompts, and its (height, width)."""
+    """A picture prepared for prompts, its (height, width), and how it was read."""
 
     image: PreparedImage
     size: Size
+    decode: AppliedDecode = LEFT_ALONE
 
     @property
     def nbytes(self) -> int:
@@ -52,18 +54,21 @@ class PreparedImages:
         with self._lock:
             return self._cached.get(key)
 
-    def prepare(self, key: str, embedding: NDArray[np.float32], size: Size) -> PreparedPicture:
+    def prepare(
+        self, key: str, embedding: NDArray[np.float32], size: Size, decode: AppliedDecode = LEFT_ALONE
+    ) -> PreparedPicture:
         """The picture under the key, prepared now if it is not kept.
 
         Args:
             key: always stands for the same embedding.
             embedding: float32 [C, h, w].
             size: (height, width) of the picture.
+            decode: how it was read.
         """
         kept = self.get(key)
         if kept is None:
             # A copy: a view would keep the whole object in Ray's shared memory.
-            kept = PreparedPicture(self._prepare(np.array(embedding)), size)
+            kept = PreparedPicture(self._prepare(np.array(embedding)), size, decode)
             with self._lock:
                 self._cached.put(key, kept)
         return kept

@@ -42,7 +42,7 @@ def test_flipped_bytes_give_a_picture_or_an_error_of_ours(kind: str) -> None:
 
 
 def test_empty() -> None:
-    with pytest.raises(InvalidImage, match="empty; JPEG, PNG, .* are read"):
+    with pytest.raises(InvalidImage, match=r"empty; JPEG, PNG, .* are read"):
         decode(b"")
 
 
