@@ -69,6 +69,7 @@ class Ingress:
                 for model, handles in (others or {}).items()
             },
         )
+        self._service.workers.start()
 
     async def close(self) -> int:
         """Lets nobody in any more, and tells how many requests are under way still."""

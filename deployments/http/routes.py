@@ -48,6 +48,7 @@ from deployments.http.openapi.document import (
 from deployments.http.openapi.examples import DISC, IMAGE_ID_EXAMPLE
 from deployments.http.page.page import add_page
 from deployments.http.page.preview import add_preview
+from deployments.http.picture_routes import add_picture_routes
 from deployments.http.protocols.registry import add_protocols, open_protocols, policy_of
 from deployments.http.request_log import RequestLog
 from deployments.http.request_reader import RequestReader
@@ -127,6 +128,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
         responses=responses("ready", ("not_ready", "internal"), json_answer(Health)),
     )
     add_analysis(app, service)
+    add_picture_routes(app, service)
     add_docs(app)
     add_page(app)
     add_preview(app, service.config)

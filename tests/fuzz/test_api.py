@@ -23,6 +23,8 @@ WITH_INPUT = [
     ("POST", "/segment/auto"),
     ("POST", "/embeddings"),
     ("GET", "/embeddings/{image_id}"),
+    ("GET", "/pictures/{image_id}"),
+    ("GET", "/pictures/{image_id}/preview"),
 ]
 WITH = [(*operation, mode) for operation in WITH_INPUT for mode in GenerationMode]
 WITHOUT = [("GET", path, GenerationMode.POSITIVE) for path in ("/backend_info", "/health")]

@@ -125,6 +125,25 @@ class EmbeddingAnswer(Pictured):
     shape: list[int] = Field(min_length=4, max_length=4, description="[1, C, h, w] of the embedding")
 
 
+class PixelSize(Answer):
+    """The size of a pixel by the file's metadata."""
+
+    x: float = Field(gt=0)
+    y: float = Field(gt=0)
+    unit: Literal["µm"]
+    source: Literal["ome", "imagej", "tiff"]
+
+
+class PictureAnswer(Pictured):
+    """How a picture was read, and what else its file holds."""
+
+    pages: int | None = Field(description="null where only decoding all of an animation would tell")
+    channels: int = Field(ge=1)
+    channel_names: list[str]
+    dtype: str = Field(description="numpy's name of the stored samples' type")
+    pixel_size: PixelSize | None
+
+
 class MeasuredQuality(Answer):
     """What the encoder's precision costs against PyTorch in float32, measured when these weights were converted."""
 

@@ -48,14 +48,15 @@ KEYED = ("unauthorized",)
 COMMON = ("internal", "overloaded", "not_ready", "replica_lost", "timeout", *KEYED)
 BODY = ("invalid_json", "invalid_image", "forbidden", "body_too_large", "image_too_large", "unsupported_media_type")
 FIELDS = ("invalid_request", "limit_exceeded", "unknown_image")
+IMAGE_ID_PARAMETER = {
+    "name": "image_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": IMAGE_ID},
+    "example": IMAGE_ID_EXAMPLE,
+}
 EMBEDDING_PARAMETERS = [
-    {
-        "name": "image_id",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "pattern": IMAGE_ID},
-        "example": IMAGE_ID_EXAMPLE,
-    },
+    IMAGE_ID_PARAMETER,
     {
         "name": "model",
         "in": "query",

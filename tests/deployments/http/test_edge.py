@@ -342,7 +342,8 @@ async def test_backend_info_tells_what_runs(graph: LocalGraph) -> None:
 def test_the_description_names_every_route_and_resolves(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/segment", "/segment/auto", "/embeddings", "/embeddings/{image_id}", "/backend_info", "/health",
+        "/segment", "/segment/auto", "/embeddings", "/embeddings/{image_id}", "/pictures/{image_id}",
+        "/pictures/{image_id}/preview", "/backend_info", "/health",
     }  # fmt: skip
     text = json.dumps(document)
     for reference in [part.split('"')[0] for part in text.split('"$ref": "')[1:]]:
