@@ -157,16 +157,17 @@ def _read_jpeg(data: bytes, options: DecodeOptions, limit: int) -> _Content:
     return content
 
 
+def _pixels(content: _Content) -> NDArray[Any]:
+    return np.asarray(_shown(content)) if content.samples is None else content.samples.values
+
+
 def _require_whole(content: _Content, markers: JpegMarkers, options: DecodeOptions, limit: int) -> None:
     """Refuses a JPEG without an end marker that ends within its samples.
 
     Behind samples that are whole, more bytes change nothing; bytes in the place of missing samples do.
     """
-    other = _read_with_pillow(markers.data + FILLER + END, "JPEG", replace(options), limit)
-    images = [np.asarray(_shown(content)), np.asarray(_shown(other))] if content.photograph else []
-    if content.samples is not None and other.samples is not None:
-        images = [content.samples.values, other.samples.values]
-    if not np.array_equal(*images):
+    other = _read_with_pillow(markers.data + FILLER + END, "JPEG", options, limit)
+    if not np.array_equal(_pixels(content), _pixels(other)):
         raise InvalidImage("the JPEG picture is truncated or damaged")
 
 

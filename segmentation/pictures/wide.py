@@ -52,7 +52,12 @@ def read_rare_jpeg(data: bytes, markers: JpegMarkers, limit: int) -> Samples:
     require_size(markers.width, markers.height, limit)
 
     def decode() -> NDArray[Any]:
-        for codec in (imagecodecs.jpeg8_decode, imagecodecs.ljpeg_decode, imagecodecs.jpegls_decode):
+        codecs: tuple[Callable[[bytes], Any], ...] = (
+            imagecodecs.jpeg8_decode,
+            imagecodecs.ljpeg_decode,
+            imagecodecs.jpegls_decode,
+        )
+        for codec in codecs:
             try:
                 return np.asarray(codec(data))
             except (RuntimeError, ValueError):

@@ -119,7 +119,6 @@ class AnalysisAnswerModel(Pictured):
     dropped: list[DroppedByRule] = Field(description="in the order in which the rules were applied")
     rules: dict[str, Any] = Field(description="as resolved")
     parameters: Parameters | None = Field(default=None, description="of the automatic masks, where they were run")
-    decode: dict[str, Any] = Field(description="how the picture was read")
     timing_ms: TimingMs
 
 
