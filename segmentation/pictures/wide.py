@@ -78,12 +78,12 @@ def read_wide(data: bytes, kind: PictureFormat, limit: int) -> Samples:
         return _read_pnm(data, limit)
     if kind == "JPEG XL":
         require_size(*read_size(data), limit)
-    codec = {
+    codecs: dict[str, Any] = {
         "AVIF": imagecodecs.avif_decode,
         "JPEG 2000": imagecodecs.jpeg2k_decode,
         "JPEG XL": imagecodecs.jpegxl_decode,
-    }[kind]
-    values = _decoded(lambda: codec(data), kind)
+    }
+    values = _decoded(lambda: codecs[kind](data), kind)
     count = values.shape[2] if values.ndim == 3 else 1
     return _samples(values, alpha=count in {2, 4})
 
