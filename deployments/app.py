@@ -44,7 +44,7 @@ CONSISTENT_HASH = RequestRouterConfig(
 REFUSED_AT_ONCE = 128
 """Requests in an ingress replica beyond those it admits."""
 QUEUED_IN_PROXY = 64
-"""Also counts requests that are only on their way, so that a few would turn bursts away from an idle server."""
+"""Serve also counts requests in transit; a small bound would reject bursts to an idle server."""
 
 
 BUSY_REQUESTS = 8
@@ -102,7 +102,7 @@ def _bind(config: ServiceConfig) -> Application:
         name="Ingress",
         logging_config=_logging_config(settings),
         ray_actor_options={"num_cpus": sizing.ingress_cpus},
-        max_ongoing_requests=pressure + REFUSED_AT_ONCE,
+        max_ongoing_requests=pressure + settings.max_auto_queue + REFUSED_AT_ONCE,
         max_queued_requests=QUEUED_IN_PROXY,
         backpressure_config=BackpressureConfig(status_code=503, retry_after_s=Overloaded.retry_after_s),
         # A replica that is replaced first answers what it has let in.

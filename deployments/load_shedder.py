@@ -18,6 +18,7 @@ was started in says so: `VARIABLE=OPENER`.
 
 import re
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
@@ -26,9 +27,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.calls.errors import Overloaded, ReplicaLost
 from deployments.http.admission.inlined_body import inlined
-from deployments.http.admission.slots import Slots
+from deployments.http.admission.limiter import Slots
 from deployments.http.connections import CONNECTION, install
-from deployments.http.headers import ADMITTED, API_HEADERS, INLINED_BYTES, REQUEST_ID, SLOTS, request_id_of
+from deployments.http.headers import ADMITTED, API_HEADERS, INLINED_BYTES, REQUEST_ID, SLOTS, is_run, request_id_of
 from deployments.http.outbox import UnsentBytes, open_outbox
 from deployments.http.problems import problem_of
 from deployments.telemetry.events import EmitEvent, Refused, discard
@@ -45,11 +46,15 @@ _NEEDS_SLOT = re.compile(f"(.*?)(?:{'|'.join(ADMITTED)})(?:/.*)?", re.DOTALL)
 """Under any prefix: where the app is mounted is not known here."""
 
 
+Kind: TypeAlias = tuple[str, bool]
+"""The prefix that an application is mounted under, and whether a request is a run of automatic masks."""
+
+
 @dataclass(slots=True)
 class _ApplicationState:
-    """What is known of one app.
+    """What is known of one kind of request of one application, see `Kind`.
 
-    slots: taken by its requests in flight through this process; unbounded once another application answers there.
+    slots: taken by the requests in flight through this process; unbounded once another application answers there.
     inlined_bytes: the largest body that may be inlined, as the latest answer said; 0 if it said nothing.
     """
 
@@ -67,7 +72,7 @@ class LoadShedder:
         self._app = app
         self._emit = emit
         self._unsent = unsent or UnsentBytes()
-        self._applications: dict[str, _ApplicationState] = {}
+        self._applications: dict[Kind, _ApplicationState] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,21 +85,21 @@ class LoadShedder:
         if matched is None:
             await self._app(scope, receive, send)
             return
-        prefix = matched[1]
-        application_state = self._applications.get(prefix) or _ApplicationState()
+        kind = (matched[1], is_run(scope["path"].removeprefix(matched[1])))
+        application_state = self._applications.get(kind) or _ApplicationState()
         if "origin" not in Headers(scope=scope) and (refusal := application_state.slots.refusal()):
             await self._refuse(refusal, request_id)(scope, receive, send)
             return
 
         async with open_outbox(send, connection, self._unsent) as put:
-            await self._pass_on(scope, receive, put, prefix, application_state, request_id)
+            await self._pass_on(scope, receive, put, kind, application_state, request_id)
 
     async def _pass_on(
         self,
         scope: Scope,
         receive: Receive,
         send: Send,
-        prefix: str,
+        kind: Kind,
         application_state: _ApplicationState,
         request_id: str,
     ) -> None:
@@ -117,7 +122,7 @@ class LoadShedder:
             nonlocal started, replaced
             if message["type"] == "http.response.start":
                 started = True
-                self._learn(prefix, message)
+                self._learn(kind, message)
                 replaced = _is_serves_own_refusal(message)
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
                 # Before it is sent: who has the whole answer may ask again at once, while Serve still tidies up.
@@ -141,17 +146,17 @@ class LoadShedder:
                 ReplicaLost("the server lost the process that worked on this request; try again"), request_id
             )(scope, receive, send)
 
-    def _learn(self, prefix: str, start: Message) -> None:
+    def _learn(self, kind: Kind, start: Message) -> None:
         headers = MutableHeaders(scope=start)
         slots, inlined_bytes = headers.get(SLOTS, ""), headers.get(INLINED_BYTES, "")
         if slots.isdecimal():
             # Only now: prefixes that nobody answers for would be as many as callers make up.
-            self._applications.setdefault(prefix, _ApplicationState()).slots.bound = int(slots)
+            self._applications.setdefault(kind, _ApplicationState()).slots.bound = int(slots)
             del headers[SLOTS], headers[INLINED_BYTES]
-        elif start["status"] < 400 and prefix in self._applications:
-            self._applications[prefix].slots.bound = None
-        if prefix in self._applications:
-            self._applications[prefix].inlined_bytes = int(inlined_bytes) if inlined_bytes.isdecimal() else 0
+        elif start["status"] < 400 and kind in self._applications:
+            self._applications[kind].slots.bound = None
+        if kind in self._applications:
+            self._applications[kind].inlined_bytes = int(inlined_bytes) if inlined_bytes.isdecimal() else 0
 
     def _refuse(self, refusal: SegmentationError, request_id: str) -> Response:
         problem = problem_of(refusal)

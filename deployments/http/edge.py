@@ -78,7 +78,7 @@ class Edge:
             note(key=caller.name)
         if policy.needs_slot:
             try:
-                with self._admission.place(caller), self._body_budget.share() as share:
+                with self._admission.place(caller, is_run=policy.is_run), self._body_budget.share() as share:
                     self._report_slots()
                     scope["state"]["body_share"] = share
                     await self._app(scope, receive, send)
@@ -88,7 +88,7 @@ class Edge:
             await self._app(scope, receive, send)
 
     def _report_slots(self) -> None:
-        self._emit(Admitted(self._admission.taken, self._admission.slots))
+        self._emit(Admitted(self._admission.taken - self._admission.runs, self._admission.slots))
 
 
 def problem_for(error: Exception, request_id: str) -> Problem:

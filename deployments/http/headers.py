@@ -20,9 +20,12 @@ PREVIEW = "/preview"
 ADMITTED = ("/segment", "/embeddings", "/analyze", PREVIEW)
 """Paths, and what is under them, that need a place; `/health` and the like always get in."""
 
+RUNS = ("/segment/auto",)
+"""Those of them, and what is under them, that are runs of automatic masks: they have slots of their own."""
+
 REQUEST_ID = "X-Request-ID"
 SLOTS = "Sam-Slots"
-"""How many requests may be under way at once: told to `deployments.load_shedder`, which removes it."""
+"""How many requests of the path's kind may be under way at once: for `deployments.load_shedder`, which removes it."""
 INLINED_BYTES = "Sam-Inlined-Bytes"
 """Largest body that the load shedder may inline (`deployments.http.admission.inlined_body`), told likewise."""
 
@@ -53,13 +56,14 @@ class AnswerHeaders:
     """The outermost ASGI middleware. Puts `request_id` into the request's state.
 
     Args:
-        places: how many requests may be under way at once on the paths that need a place.
+        slots, run_slots: how many requests may be under way at once on the paths that need a slot; see `Admission`.
         tells_id: add `X-Request-ID` to answers; not behind Serve's proxy, which adds it to every answer itself.
     """
 
-    def __init__(self, app: ASGIApp, *, slots: int, tells_id: bool = True) -> None:
+    def __init__(self, app: ASGIApp, *, slots: int, run_slots: int, tells_id: bool = True) -> None:
         self._app = app
         self._slots = str(slots)
+        self._run_slots = str(run_slots)
         self._tells_id = tells_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +82,7 @@ class AnswerHeaders:
                 if self._tells_id:
                     headers[REQUEST_ID] = request_id
                 if tells_places:
-                    headers[SLOTS] = self._slots
+                    headers[SLOTS] = self._run_slots if is_run(path) else self._slots
                     headers[INLINED_BYTES] = str(LARGEST_BYTES)
                 headers["Content-Security-Policy"] = policy
                 headers.update(_SAFETY)
@@ -118,5 +122,10 @@ def is_under(path: str, parent: str) -> bool:
 
 
 def needs_slot(path: str) -> bool:
-    """Whether a request for the path counts against `SAM_MAX_QUEUE`."""
+    """Whether a request for the path needs a slot."""
     return any(is_under(path, admitted) for admitted in ADMITTED)
+
+
+def is_run(path: str) -> bool:
+    """Whether a request for the path counts against `SAM_MAX_AUTO_QUEUE`, and not against `SAM_MAX_QUEUE`."""
+    return any(is_under(path, run) for run in RUNS)

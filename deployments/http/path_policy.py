@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
-from deployments.http.headers import DOCS, PAGE, PAGE_FILES, is_under, needs_slot
+from deployments.http.headers import DOCS, PAGE, PAGE_FILES, is_run, is_under, needs_slot
 from deployments.http.problems import Problem
 
 OPEN = ("/health", "/openapi.json", DOCS, PAGE_FILES)
@@ -36,6 +36,7 @@ class PathPolicy:
 
     needs_key: the request needs an API key where the server has some.
     needs_slot: the request counts against `SAM_MAX_QUEUE`, and its body against `SAM_MAX_BODY_TOTAL_MB`.
+    is_run: the request counts against `SAM_MAX_AUTO_QUEUE` instead.
     key_of: finds the API key in what comes before the body.
     body_may_hold_key: a request without a key comes in as nobody; its handler finds the key in the body, or refuses.
     answer: writes a problem as the client of this path reads errors.
@@ -48,6 +49,7 @@ class PathPolicy:
     body_may_hold_key: bool = False
     answer: Callable[[Problem, str], Response] = problem_response
     protocol: str = ""
+    is_run: bool = False
 
 
 PolicyOf: TypeAlias = Callable[[str], PathPolicy]
@@ -59,4 +61,5 @@ def own_policy(path: str) -> PathPolicy:
     return PathPolicy(
         needs_key=path != PAGE and not any(is_under(path, open_path) for open_path in OPEN),
         needs_slot=needs_slot(path),
+        is_run=is_run(path),
     )

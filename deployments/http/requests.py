@@ -264,6 +264,12 @@ def to_parameters(request: AutomaticRequest, settings: Settings) -> AutomaticPar
     for layer, grid in enumerate(parameters.point_grids or ()):
         if len(grid) > side * side:
             raise LimitExceeded(f"at most {side * side} points in a grid", f"/point_grids/{layer}")
+    if parameters.total_points > settings.max_grid_points:
+        raise LimitExceeded(
+            f"at most {settings.max_grid_points} points over all crops, these are {parameters.total_points}; lower "
+            "crop_n_layers, or raise crop_n_points_downscale_factor",
+            "/point_grids" if parameters.point_grids is not None else "/points_per_side",
+        )
     return replace(parameters, points_per_batch=min(parameters.points_per_batch, MAX_POINTS_PER_BATCH))
 
 

@@ -152,7 +152,8 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     app.add_middleware(Compression)
     app.add_middleware(HeadRequests)
     add_cors(app, service.config.settings.cors_origins)
-    app.add_middleware(AnswerHeaders, slots=service.admission.slots, tells_id=tells_id)
+    admission = service.admission
+    app.add_middleware(AnswerHeaders, slots=admission.slots, run_slots=admission.run_slots, tells_id=tells_id)
     return app
 
 

@@ -82,7 +82,9 @@ class Service:
         self.config = config
         self.emit = emit
         self.api_keys = ApiKeys(config.settings.api_keys)
-        self.admission = Admission(config.settings.max_queue, config.settings.max_queue_per_key)
+        self.admission = Admission(
+            config.settings.max_queue, config.settings.max_auto_queue, config.settings.max_queue_per_key
+        )
         self.body_budget = ByteBudget(int(config.settings.max_body_total_mb * 1_000_000))
         workers = DecoderWorkers(config.sizing.ingress_threads)
         self.workers = workers

@@ -1,9 +1,12 @@
-"""Notices a runtime that is stuck or broken, for the health check of its replica. Knows neither Ray nor SAM.
+"""Notices a runtime that is stuck or broken, or short of memory, for the health check of its replica.
+
+Knows neither Ray nor SAM.
 
 Serve asks every replica every ten seconds, and replaces one that says three times in a row that it is ill.
 """
 
 import logging
+import mmap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +19,9 @@ STUCK_FACTOR = 5
 
 FIRST_FACTOR = 6
 """While nothing is known of the runtime, a run may take this many times `stuck_after_s`."""
+
+MEMORY_BYTES = 64_000_000
+"""A process that can't get so much more can't take calls: Ray fails to deserialise their arguments, before any run."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +73,9 @@ class RuntimeWatch:
         """Returns if all is well.
 
         Raises:
-            Unhealthy: the runtime is stuck in a run, or fails on known input, too.
+            Unhealthy: the runtime is stuck in a run, or fails on known input, too; or the process gets no more memory.
         """
+        check_memory(MEMORY_BYTES)
         fault, under_way = self._fault, self._under_way
         if fault is not None:
             raise Unhealthy(f"the runtime failed {self._failures} times in a row, and on known input: {fault!r}")
@@ -93,3 +100,15 @@ class RuntimeWatch:
         else:
             logger.warning("%d runs in a row failed, but the runtime works on known input", self._failures)
             self._fault = None
+
+
+def check_memory(nbytes: int) -> None:
+    """Returns if this process can get so many bytes more, of which it uses none.
+
+    Raises:
+        Unhealthy: it can't: the memory, or the process's own limit of it, is used up.
+    """
+    try:
+        mmap.mmap(-1, nbytes).close()
+    except (OSError, MemoryError) as error:
+        raise Unhealthy(f"this process can't get {nbytes / 1e6:.0f} MB more of memory: {error}") from None

@@ -42,13 +42,22 @@ class Settings(RuntimeSettings):
     max_prompts: int = setting(64, "prompts in one request", minimum=1)
     max_points_per_side: int = setting(64, "side of the point grid of automatic masks", minimum=1)
     max_crop_layers: int = setting(3, "crop layers of automatic masks", minimum=0)
+    max_grid_points: int = setting(16384, "points of one automatic-mask request, over all its crops", minimum=1)
     max_queue: int = setting(
         64,
-        "requests admitted at once; more are answered 503, and while most are, only half as many are admitted",
+        "prompt and embedding requests admitted at once; more are answered 503, and while most are, only half as many "
+        "are admitted",
+        minimum=1,
+    )
+    max_auto_queue: int = setting(
+        16,
+        "automatic-mask requests admitted at once, those that wait for others included; more are answered 503",
         minimum=1,
     )
     max_queue_per_key: int = setting(
-        0, "requests of one API key admitted at once; 0 leaves `SAM_MAX_QUEUE` as the only bound", minimum=0
+        0,
+        "requests of one API key admitted at once, of all kinds; 0 sets no bound of its own",
+        minimum=0,
     )
     prompt_timeout_s: float = setting(
         120.0, "deadline of a prompt request, and of any request's body, in seconds", minimum=0.001

@@ -64,6 +64,16 @@ class AutomaticParameters:
             object.__setattr__(self, "point_grids", _point_grids(self.point_grids, self.crop_n_layers))
 
     @property
+    def total_points(self) -> int:
+        """Points over all crops of all layers; a very small picture has fewer crops."""
+        if self.point_grids is not None:
+            layers = [len(grid) for grid in self.point_grids[: self.crop_n_layers + 1]]
+        else:
+            factor, side = self.crop_n_points_downscale_factor, self.points_per_side or 0
+            layers = [int(side / factor**layer) ** 2 for layer in range(self.crop_n_layers + 1)]
+        return sum(points * 4**layer for layer, points in enumerate(layers))
+
+    @property
     def decoding(self) -> "DecodingParameters":
         """Those that the decoding of points needs."""
         return DecodingParameters(

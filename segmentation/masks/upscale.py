@@ -5,8 +5,9 @@ resizes to the picture. Both steps are linear and separable, and the input is ne
 pixel row or column is a weighted mean of at most three neighbouring low-res rows or columns.
 """
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +41,52 @@ class UpscaleTable:
     columns: AxisTable
     size: Size
 
+    @property
+    def nbytes(self) -> int:
+        axes = (self.rows, self.columns)
+        return sum(int(axis.weights.nbytes + axis.bases.nbytes + axis.starts.nbytes) for axis in axes)
 
-@lru_cache(maxsize=64)
+
+class TableCache:
+    """The tables used last, within a number of bytes; a larger one is made again each time. For any thread."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._tables: OrderedDict[tuple[Size, InputFrame, int], UpscaleTable] = OrderedDict()
+        self.nbytes = 0
+
+    def get(self, size: Size, frame: InputFrame, low_res_side: int) -> UpscaleTable:
+        """The table of `upscale_table`, made now if it is not kept."""
+        key = (size, frame, low_res_side)
+        with self._lock:
+            if (kept := self._tables.get(key)) is not None:
+                self._tables.move_to_end(key)
+                return kept
+        table = _make_table(size, frame, low_res_side)
+        with self._lock:
+            if key not in self._tables and table.nbytes <= self._max_bytes:
+                self._tables[key] = table
+                self.nbytes += table.nbytes
+                while self.nbytes > self._max_bytes:
+                    _, oldest = self._tables.popitem(last=False)
+                    self.nbytes -= oldest.nbytes
+        return table
+
+
+TABLE_BYTES = 8_000_000
+_CACHE = TableCache(TABLE_BYTES)
+
+
 def upscale_table(size: Size, frame: InputFrame, low_res_side: int) -> UpscaleTable:
     """The tables for a picture or crop of `size`, a model's input frame and logits of `low_res_side` pixels.
 
     Kept for the next prompt: making one takes longer than measuring a small mask. 31 KB for a megapixel.
     """
+    return _CACHE.get(size, frame, low_res_side)
+
+
+def _make_table(size: Size, frame: InputFrame, low_res_side: int) -> UpscaleTable:
     visible = input_size(size, frame)
     rows, columns = (_axis(length, seen, frame.side, low_res_side) for length, seen in zip(size, visible, strict=True))
     return UpscaleTable(rows, columns, size)

@@ -60,13 +60,28 @@ async def test_no_more_than_the_ingress_has_places_for_come_in_and_places_come_b
         await told(house, client)
         inside = waiting(client, 2)
         await until(lambda: house.came["/segment"] == 3)
-        for path in ("/segment", "/segment/auto", "/embeddings", "/embeddings/some"):
+        for path in ("/segment", "/embeddings", "/embeddings/some"):
             assert (await client.post(path)).status_code == 503
-        assert events == [Refused("overloaded")] * 4
+        assert events == [Refused("overloaded")] * 3
         assert house.came == {"/segment": 3}
         house.gate.set()
         assert [answer.status_code for answer in await asyncio.gather(*inside)] == [200, 200]
         assert (await client.post("/segment")).status_code == 200
+
+
+async def test_runs_of_automatic_masks_refuse_no_prompt_and_are_refused_by_none() -> None:
+    house = House("1")
+    async with at(LoadShedder(house)) as client:
+        for path in ("/segment", "/segment/auto"):
+            await told(house, client, path)
+        (run,) = waiting(client, 1, "/segment/auto")
+        await until(lambda: house.came["/segment/auto"] == 2)
+        assert (await client.post("/segment/auto")).status_code == 503
+        (prompt,) = waiting(client, 1)
+        await until(lambda: house.came["/segment"] == 2)
+        assert (await client.post("/segment")).status_code == 503
+        house.gate.set()
+        assert [answer.status_code for answer in await asyncio.gather(run, prompt)] == [200, 200]
 
 
 async def test_who_has_the_whole_answer_may_ask_again_while_serve_tidies_up() -> None:

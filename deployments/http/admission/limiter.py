@@ -1,32 +1,101 @@
-"""Who may come in: bounds on requests that are under way, so that waiting never grows without end."""
+"""Bounds on requests that are under way: one on requests that a person waits for, one on runs of automatic masks.
 
+Runs take minutes. With a bound of their own, no number of runs refuses a click.
+
+A queue that is always full answers no more than a shorter one, and everybody in it waits for all of it. So the whole
+bound is there for a burst, and for a pool of clients that fits in; but once more requests are refused than leave, only
+half of the slots are given out, and whoever is let in is answered in half the time.
+"""
+
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from deployments.calls.errors import NotReady, Overloaded
-from deployments.http.admission.slots import Slots
 from deployments.http.auth import ANYBODY, Caller
+
+WINDOW_S = 1.0
+"""What `Retry-After` asks for: whoever was refused and still wants an answer has come again by then."""
+
+SHORT_QUEUE = 16
+"""No bound is made less than this: a batch that runs and one that waits have to be full."""
+
+
+class Slots:
+    """A number of places.
+
+    Counts who is refused and who leaves, second by second; the last whole one says how many places are given out. While
+    nobody leaves, because long requests have every place, refusals say nothing of the queue, and all are.
+
+    Args:
+        bound: how many there are; None for no bound.
+        clock: seconds.
+    """
+
+    def __init__(self, bound: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.bound = bound
+        self.taken = 0
+        self._clock = clock
+        self._since = clock()
+        self._refused = 0
+        self._left = 0
+        self._is_crowded = False
+
+    def refusal(self) -> Overloaded | None:
+        """Why there is no place to take, if so. Counts as one refused."""
+        if self.bound is None:
+            return None
+        given_out = self._given_out(self.bound)
+        if self.taken < given_out:
+            return None
+        self._refused += 1
+        return Overloaded(f"{given_out} requests are under way already; try again")
+
+    def take(self) -> None:
+        """Takes a place, whether or not there is one."""
+        self.taken += 1
+
+    def leave(self) -> None:
+        """Gives a place back."""
+        self.taken -= 1
+        self._left += 1
+
+    def _given_out(self, bound: int) -> int:
+        now = self._clock()
+        if now - self._since >= WINDOW_S:
+            self._is_crowded = now - self._since < 2 * WINDOW_S and self._refused > self._left > 0
+            self._since, self._refused, self._left = now, 0, 0
+        return min(bound, max(SHORT_QUEUE, bound // 2)) if self._is_crowded else bound
 
 
 class Admission:
-    """A number of places. A request that finds none is turned away before its body is read.
+    """The bounds of one ingress replica. A request that finds no slot is turned away before its body is read.
 
     Args:
-        places: for everybody together; see `Slots`.
-        places_per_key: for each API key; 0 sets no bound of its own.
+        slots: of requests that a person waits for; see `Slots`.
+        run_slots: of runs of automatic masks, those that wait for others included.
+        slots_per_key: for each API key, of both kinds together; 0 sets no bound of its own.
     """
 
-    def __init__(self, slots: int, places_per_key: int = 0) -> None:
+    def __init__(self, slots: int, run_slots: int, slots_per_key: int = 0) -> None:
         self.slots = slots
-        self.places_per_key = places_per_key
-        self._slots = Slots(slots)
+        self.run_slots = run_slots
+        self.slots_per_key = slots_per_key
+        self._interactive = Slots(slots)
+        self._runs = Slots(run_slots)
         self._taken_by: Counter[Caller] = Counter()
         self._closed = False
 
     @property
     def taken(self) -> int:
-        return self._slots.taken
+        """Requests of both kinds under way."""
+        return self._interactive.taken + self._runs.taken
+
+    @property
+    def runs(self) -> int:
+        """Runs of automatic masks under way."""
+        return self._runs.taken
 
     def close(self) -> None:
         """Lets nobody in from now on; who is inside stays."""
@@ -42,32 +111,36 @@ class Admission:
             raise NotReady("the server is about to stop")
 
     @contextmanager
-    def place(self, caller: Caller = ANYBODY) -> Iterator[None]:
-        """Takes a place for the length of the block.
+    def place(self, caller: Caller = ANYBODY, *, is_run: bool = False) -> Iterator[None]:
+        """Takes a slot for the length of the block.
+
+        Args:
+            is_run: of the runs of automatic masks.
 
         Raises:
             NotReady: nobody is let in any more.
             Overloaded: none is free, or the caller's key has all of its own.
         """
         self.check_open()
-        if refusal := self._slots.refusal():
+        slots = self._runs if is_run else self._interactive
+        if refusal := slots.refusal():
             raise refusal
         with self.place_of_key(caller):
-            self._slots.take()
+            slots.take()
             try:
                 yield
             finally:
-                self._slots.leave()
+                slots.leave()
 
     @contextmanager
     def place_of_key(self, caller: Caller) -> Iterator[None]:
-        """Takes one of the places of the caller's key for the length of the block, and none of everybody's.
+        """Takes one of the slots of the caller's key for the length of the block, and none of everybody's.
 
         Raises:
             Overloaded: the caller's key has all of its own.
         """
-        if caller != ANYBODY and 0 < self.places_per_key <= self._taken_by[caller]:
-            raise Overloaded(f"{self.places_per_key} requests of this API key are under way already; try again")
+        if caller != ANYBODY and 0 < self.slots_per_key <= self._taken_by[caller]:
+            raise Overloaded(f"{self.slots_per_key} requests of this API key are under way already; try again")
         self._taken_by[caller] += 1
         try:
             yield

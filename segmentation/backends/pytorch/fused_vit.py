@@ -5,7 +5,6 @@ no token is projected that is not there. Sums and norms are fp32, in one pass (`
 compiler that triton needs.
 """
 
-import subprocess
 from typing import Any
 
 import torch
@@ -50,8 +49,9 @@ class FusedViT(LeanViT):
         super()._blocks(expected)
         try:
             self._blocks(tokens)
-        except (RuntimeError, OSError, subprocess.CalledProcessError) as error:  # no compiler, no cache folder, old GPU
-            return f"they can't be compiled or run: {error}"
+        except Exception as error:
+            # No compiler, no cache folder, an old GPU: triton's own errors derive from `Exception` alone.
+            return f"they can't be compiled or run: {type(error).__name__}: {error}"
         difference = float((tokens - expected).abs().max() / expected.abs().max())
         return None if difference < AGREEMENT else f"they differ from PyTorch by {difference:.2g} of the largest value"
 

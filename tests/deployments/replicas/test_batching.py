@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deployments.replicas.batching import Batcher
+from deployments.replicas.batching import AGED_S, Batched, Batcher, BatcherFailed
 from deployments.telemetry.events import BatchReport
 
 pytestmark = pytest.mark.anyio
@@ -139,3 +139,52 @@ async def test_a_wrong_number_of_results_is_an_error_and_not_a_mixed_up_answer(t
     batcher: Batcher[int, int] = Batcher(lambda jobs: [1, 2, 3], threads, max_weight=8)
     answers = await asyncio.gather(batcher.submit(1), batcher.submit(2), return_exceptions=True)
     assert all(isinstance(answer, RuntimeError) for answer in answers)
+
+
+async def test_urgent_jobs_run_first_and_alone(threads: ThreadPoolExecutor) -> None:
+    run = Executor()
+    batcher = Batcher(run, threads, max_weight=4)
+    run.may_run.clear()
+    jobs = [asyncio.create_task(batcher.submit(0))]
+    await until(lambda: run.batches)
+    jobs += [asyncio.create_task(batcher.submit(job, is_urgent=job > 10)) for job in (1, 2, 11, 3, 12)]
+    await until(lambda: len(batcher) == 5)
+    run.may_run.set()
+    await asyncio.gather(*jobs)
+    assert run.batches == [[0], [11, 12], [1, 2, 3]]
+
+
+async def test_a_job_that_is_not_urgent_never_starves(threads: ThreadPoolExecutor) -> None:
+    run = Executor()
+    batcher = Batcher(run, threads, max_weight=1)
+    run.may_run.clear()
+    jobs = [asyncio.create_task(batcher.submit(0))]
+    await until(lambda: run.batches)
+    jobs.append(asyncio.create_task(batcher.submit(1, is_urgent=False)))
+    await until(lambda: len(batcher) == 1)
+    batcher._queue[0].since -= AGED_S
+    jobs.append(asyncio.create_task(batcher.submit(2)))
+    await until(lambda: len(batcher) == 2)
+    run.may_run.set()
+    await asyncio.gather(*jobs)
+    assert run.batches == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("emit"), SystemExit(1)])
+async def test_whatever_ends_the_batcher_every_caller_is_told(
+    threads: ThreadPoolExecutor, failure: BaseException
+) -> None:
+    def fail(report: BatchReport) -> None:
+        raise failure
+
+    run = Executor()
+    batcher = Batcher(run, threads, max_weight=1, emit=fail)
+    run.may_run.clear()
+    jobs = [asyncio.create_task(batcher.submit(job)) for job in range(3)]
+    await until(lambda: run.batches)
+    run.may_run.set()
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Batched, BatcherFailed, BatcherFailed]
+    batcher._emit = lambda report: None
+    assert (await batcher.submit(7)).result == 70

@@ -1,6 +1,8 @@
 """Health checks: what is stuck or broken is replaced; what is slow, or was asked something bad, is not."""
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from segmentation.automatic.generate import AutomaticParameters, plan_crops
 from segmentation.backends.protocol import PreparedImage
 from segmentation.errors import NumericalError
 from segmentation.types import DecodedMasks, Prompt, PromptTokens
+from segmentation.weights.manifest import PROJECT_ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -196,3 +199,23 @@ async def test_a_replica_that_is_stuck_says_so_while_it_is() -> None:
         gate.open()
         await stuck
     replica.check_health()
+
+
+LIMITED = """
+import resource
+from deployments.replicas.runtime_watch import RuntimeWatch, Unhealthy
+
+watch = RuntimeWatch(lambda: None, stuck_after_s=0)
+watch.check()
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 20_000_000, resource.RLIM_INFINITY))
+try:
+    watch.check()
+except Unhealthy as error:
+    print(error)
+"""
+
+
+def test_a_process_that_gets_no_more_memory_must_be_replaced() -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED], check=True, capture_output=True, text=True, cwd=PROJECT_ROOT)
+    assert done.stdout.startswith("this process can't get 64 MB more of memory")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation.masks.upscale import upscale_table
+from segmentation.masks.upscale import TableCache, upscale_table
 from segmentation.transforms import InputFrame, input_size
 
 
@@ -32,3 +32,24 @@ def test_the_table_is_both_interpolations(size, side) -> None:
         assert axis.starts[0] == 0
         assert axis.starts[-1] == length
         assert (np.diff(axis.bases) > 0).all()
+
+
+def test_tables_are_kept_within_a_number_of_bytes() -> None:
+    frame = InputFrame(1024)
+    one = upscale_table((1000, 1000), frame, 256)
+    cache = TableCache(3 * one.nbytes)
+    first = cache.get((1000, 1000), frame, 256)
+    assert cache.get((1000, 1000), frame, 256) is first
+    for width in range(1001, 1005):
+        cache.get((1000, width), frame, 256)
+    assert 2 * one.nbytes < cache.nbytes <= 3 * one.nbytes
+    assert cache.get((1000, 1000), frame, 256) is not first
+
+
+def test_a_table_larger_than_the_bound_is_made_each_time_and_pushes_out_no_other() -> None:
+    cache, frame = TableCache(100_000), InputFrame(1024)
+    kept = cache.get((100, 100), frame, 256)
+    huge = cache.get((1, 1_000_000), frame, 256)
+    assert huge.size == (1, 1_000_000)
+    assert cache.get((100, 100), frame, 256) is kept
+    assert cache.nbytes == kept.nbytes

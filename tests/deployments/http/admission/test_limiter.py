@@ -11,7 +11,7 @@ ALICE, BOB = Caller("a"), Caller("b")
 
 
 def test_each_key_has_places_of_its_own_within_those_of_everybody() -> None:
-    admission = Admission(slots=3, places_per_key=2)
+    admission = Admission(slots=3, run_slots=1, slots_per_key=2)
     with admission.place(ALICE), admission.place(ALICE):
         with pytest.raises(Overloaded, match="2 requests of this API key"), admission.place(ALICE):
             pass
@@ -24,15 +24,27 @@ def test_each_key_has_places_of_its_own_within_those_of_everybody() -> None:
         assert admission.taken == 1
 
 
-@pytest.mark.parametrize(("caller", "places_per_key"), [(ALICE, 0), (ANYBODY, 1)])
-def test_without_keys_or_a_bound_for_them_only_all_places_count(caller: Caller, places_per_key: int) -> None:
-    admission = Admission(slots=2, places_per_key=places_per_key)
+@pytest.mark.parametrize(("caller", "slots_per_key"), [(ALICE, 0), (ANYBODY, 1)])
+def test_without_keys_or_a_bound_for_them_only_all_places_count(caller: Caller, slots_per_key: int) -> None:
+    admission = Admission(slots=2, run_slots=1, slots_per_key=slots_per_key)
     with admission.place(caller), admission.place(caller):
         assert admission.taken == 2
 
 
+def test_runs_and_other_requests_have_slots_of_their_own() -> None:
+    admission = Admission(slots=1, run_slots=1)
+    with admission.place(is_run=True):
+        with pytest.raises(Overloaded), admission.place(is_run=True):
+            pass
+        with admission.place():
+            assert (admission.taken, admission.runs) == (2, 1)
+            with pytest.raises(Overloaded), admission.place():
+                pass
+    assert admission.taken == 0
+
+
 def test_once_closed_it_lets_nobody_in_and_who_is_inside_stays() -> None:
-    admission = Admission(2)
+    admission = Admission(2, 1)
     with admission.place():
         admission.check_open()
         admission.close()
@@ -45,7 +57,7 @@ def test_once_closed_it_lets_nobody_in_and_who_is_inside_stays() -> None:
 
 
 def test_a_place_comes_back_after_a_failure() -> None:
-    admission = Admission(1)
+    admission = Admission(1, 1)
     with pytest.raises(RuntimeError), admission.place(ALICE):
         raise RuntimeError
     assert admission.taken == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.http.admission.slots import Slots
+from deployments.http.admission.limiter import Slots
 
 BOUND = 64
 HALF = 32

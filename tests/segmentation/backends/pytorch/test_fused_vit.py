@@ -9,6 +9,7 @@ from typing import Any
 import fused_vit_errors
 import pytest
 import torch
+from oracle import random_sam
 
 from segmentation.backends.pytorch.fused_vit import FusedViT
 from segmentation.weights.architecture import VitArchitecture
@@ -47,6 +48,23 @@ def test_kernels_that_compute_wrong_are_noticed(measured: dict[str, Any]) -> Non
     sound, broken = measured["faults"]
     assert sound is None
     assert "differ from PyTorch" in broken
+
+
+class OutOfResources(Exception):
+    """As `triton.runtime.errors.OutOfResources`, which derives from nothing narrower."""
+
+
+class TooLarge(FusedViT):
+    """Kernels that need more shared memory than the GPU has."""
+
+    def _blocks(self, tokens: torch.Tensor) -> None:
+        raise OutOfResources("shared memory")
+
+
+def test_an_error_of_tritons_own_says_that_the_kernels_can_not_be_used() -> None:
+    architecture = fused_vit_errors.ARCHITECTURES["whole"]
+    fault = TooLarge(random_sam(architecture).image_encoder, architecture).fault()
+    assert fault == "they can't be compiled or run: OutOfResources: shared memory"
 
 
 def test_every_model_of_the_manifest_fits() -> None:
