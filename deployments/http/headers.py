@@ -20,8 +20,8 @@ PREVIEW = "/preview"
 ADMITTED = ("/segment", "/embeddings", "/analyze", PREVIEW)
 """Paths, and what is under them, that need a place; `/health` and the like always get in."""
 
-RUNS = ("/segment/auto",)
-"""Those of them, and what is under them, that are runs of automatic masks: they have slots of their own."""
+RUNS = ("/segment/auto", "/analyze")
+"""Those of them, and what is under them, that may run for minutes: they have slots of their own."""
 
 REQUEST_ID = "X-Request-ID"
 SLOTS = "Sam-Slots"

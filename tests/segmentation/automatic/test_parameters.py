@@ -1,10 +1,12 @@
 import inspect
 from dataclasses import asdict, fields
+from typing import Any
 
 import numpy as np
 import pytest
 from segment_anything import SamAutomaticMaskGenerator
 
+from segmentation.automatic.generate import plan_crops
 from segmentation.automatic.parameters import PERFORMANCE, QUALITY, AutomaticParameters, with_overrides
 from segmentation.errors import InvalidRequest
 
@@ -88,3 +90,18 @@ def test_unnamed_values_stay_the_profiles() -> None:
         for field in fields(parameters)
         if getattr(parameters, field.name) != getattr(PERFORMANCE, field.name)
     } == {"crop_n_layers"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "total"),
+    [
+        ({"points_per_side": 64, "crop_n_layers": 3, "crop_n_points_downscale_factor": 1}, 348_160),
+        ({"points_per_side": 64, "crop_n_layers": 3, "crop_n_points_downscale_factor": 2}, 16_384),
+        ({"points_per_side": 32, "crop_n_layers": 0}, 1024),
+        ({"points_per_side": None, "point_grids": [[[0.5, 0.5]] * 3, [[0.5, 0.5]] * 2], "crop_n_layers": 1}, 11),
+    ],
+)
+def test_points_are_counted_over_all_crops(request_: dict[str, Any], total: int) -> None:
+    parameters = AutomaticParameters(**request_)
+    assert parameters.total_points == total
+    assert sum(len(crop.points) for crop in plan_crops((2000, 2000), parameters)) == total
