@@ -4,7 +4,7 @@ import { Analyses } from "./analysis.js";
 import { Api } from "./api.js";
 import { Clicks } from "./clicks.js";
 import { colourOf } from "./colours.js";
-import { byId, onClick, show } from "./dom.js";
+import { byId, make, onClick, show } from "./dom.js";
 import { Everything } from "./everything.js";
 import { Keys } from "./keys.js";
 import { complain, notify, say, tellProgress } from "./notices.js";
@@ -445,14 +445,29 @@ Object.assign(window, { samServe: app });
 start(app);
 
 /** @param {App} app */
-async function start({ session, everything, analyses }) {
+async function start(app) {
+  const { session, everything, analyses } = app;
   try {
     const info = await session.api.json("backend_info");
     // On CPUs the thorough profile takes minutes with a large model.
     everything.setProfile(Boolean(info.performance_mode) || info.device === "cpu");
     document.title = `SAM Serve · ${info.model_type}`;
     await analyses.loadPresets();
+    offerModels(app, (await session.api.json("models")).models);
   } catch (error) {
     complain("The server could not be asked what it runs", error);
   }
+}
+
+/** A choice where the server has several; the picture is encoded again by the chosen one. @param {App} app @param {{name: string, default: boolean}[]} models */
+function offerModels(app, models) {
+  /** @type {HTMLSelectElement} */
+  const select = byId("model");
+  select.replaceChildren(...models.map(({ name, default: chosen }) => make("option", { value: name, selected: chosen }, name)));
+  show(byId("model-field"), models.length > 1);
+  select.addEventListener("change", () => {
+    app.session.model = select.value;
+    const { opened } = app.session;
+    if (opened) app.open(opened.file, opened.name, opened.decode);
+  });
 }
