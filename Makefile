@@ -17,7 +17,7 @@ export RAY_SERVE_COMPACT_LONG_POLL_METRIC_TAGS ?= 1
 export RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS ?= 20,100,500,2000,10000,60000
 export RAY_SERVE_REPLICA_STARTUP_SHUTDOWN_LATENCY_BUCKETS_MS ?= 1000,5000,20000,60000
 
-.PHONY: help serve preflight install test test-server test-all fuzz soak lint types warm lock
+.PHONY: help serve status preflight install test test-server test-all fuzz soak lint types warm lock
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ help:  ## list the commands
 serve: install  ## run the server on http://127.0.0.1:5000 (SAM_MODEL_TYPE=demo needs no download)
 	@$(BIN)/python -m segmentation.preflight --config $(CONFIG) --download
 	$(BIN)/python -m deployments.run --address local $(CONFIG)
+
+status:  ## what Ray Serve says of the server that runs on this machine
+	@RAY_AUTH_MODE=token $(BIN)/serve status
 
 preflight: install  ## say what the server would run, without starting it
 	@$(BIN)/python -m segmentation.preflight --config $(CONFIG)
@@ -77,5 +80,5 @@ lock:  ## renew the pinned, hashed requirements (needs uv)
 	$(LOCK) --extra gpu pyproject.toml -o requirements/gpu.txt
 	$(LOCK) --extra cpu --extra pytorch pyproject.toml -o requirements/cpu-pytorch.txt
 	$(LOCK) --extra gpu --extra pytorch pyproject.toml -o requirements/gpu-pytorch.txt
-	$(LOCK) --extra cpu --extra pytorch --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra cpu --extra pytorch --extra batch --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) requirements/uv.in -o requirements/uv.txt
