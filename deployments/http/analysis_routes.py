@@ -116,7 +116,7 @@ class AnalysisRoutes:
         model = self._service.config.model(fields.model)
         masks = to_mask_source(fields, self._settings, model.plan.spec.architecture.low_res_side)
         parameters = asdict(masks) if isinstance(masks, AutomaticParameters) else None
-        settings: dict[str, Any] = {"model": self._service.config.plan.spec.name}
+        settings: dict[str, Any] = {"model": model.name}
         if parameters is not None:
             settings["automatic"] = parameters
         job = AnalysisJob(

@@ -193,6 +193,8 @@ class Routes:
         model = self._service.model(source.model)
         run = GridRun(model.grid_resources, source, parameters, fields.mask_format)
         steps = deadline.until(run.events())
+        other = fields.stream and source.model != self._service.config.default.name
+        ready = await model.is_ready() if other else True  # before the run waits for the model to start
         first = await anext(steps)  # what is wrong with the picture gets a status of its own, streaming or not
         assert isinstance(first, Started)
         head: dict[str, object] = {
@@ -209,8 +211,8 @@ class Routes:
 
         if fields.stream:
             start = {**head, "place": first.place}
-            if source.model != self._service.config.default.name:
-                start["model_ready"] = await model.is_ready()
+            if other:
+                start["model_ready"] = ready
             return EventStream(event_lines(start, steps, tail, request.state.request_id, self._service.emit))
         async with aclosing(steps):
             async for step in steps:

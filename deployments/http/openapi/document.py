@@ -17,6 +17,7 @@ from deployments.http.openapi.answer_models import (
     EmbeddingAnswer,
     Health,
     ModelList,
+    PictureAnswer,
     SegmentAnswer,
 )
 from deployments.http.openapi.examples import ANSWERS, EVENTS, IMAGE_ID_EXAMPLE, PROBLEMS, REQUESTS
@@ -37,6 +38,7 @@ ANSWER_MODELS = (
     EmbeddingAnswer,
     BackendInfo,
     ModelList,
+    PictureAnswer,
     Health,
     AnalysisAnswerModel,
     PresetsAnswer,

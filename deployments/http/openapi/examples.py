@@ -15,6 +15,7 @@ from deployments.http.openapi.answer_models import (
     EmbeddingAnswer,
     Health,
     ModelList,
+    PictureAnswer,
     SegmentAnswer,
 )
 from deployments.http.problems import Problem
@@ -76,7 +77,7 @@ _PARAMETERS = {
     "min_mask_region_area": 500, "min_mask_area": 0,
 }  # fmt: skip
 _DECODE = {"page": 0, "channels": [0, 1, 2], "scaling": None, "low": None, "high": None}
-_PICTURE = {"image_id": IMAGE_ID_EXAMPLE, "size": [24, 32]}
+_PICTURE = {"image_id": IMAGE_ID_EXAMPLE, "size": [24, 32], "decode": _DECODE}
 
 ANSWERS: Mapping[type[BaseModel], Mapping[str, Any]] = {
     SegmentAnswer: {**_PICTURE, "results": [{"masks": [_MASK]}], "timing_ms": _TIMING},
@@ -99,10 +100,12 @@ ANSWERS: Mapping[type[BaseModel], Mapping[str, Any]] = {
             }
         ]
     },
-    Health: {"status": "ok"},
-    AnalysisAnswerModel: {
-        **_PICTURE, **analysis_examples.ANALYSIS, "decode": _DECODE, "timing_ms": _TIMING,
+    PictureAnswer: {
+        **_PICTURE, "pages": 1, "channels": 3, "channel_names": ["red", "green", "blue"], "dtype": "uint8",
+        "pixel_size": None,
     },
+    Health: {"status": "ok"},
+    AnalysisAnswerModel: {**_PICTURE, **analysis_examples.ANALYSIS, "timing_ms": _TIMING},
     PresetsAnswer: analysis_examples.PRESETS,
 }  # fmt: skip
 
