@@ -1,6 +1,7 @@
 """Who segments: the core in this process, or a server. Opened once for a command."""
 
 import os
+import weakref
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class ServerEngine:
 
     def __init__(self, url: str, model: str | None) -> None:
         self._client = SamClient(url, os.environ.get("SAM_API_KEY") or None)
+        weakref.finalize(self, self._client.close)
         self._model = model
         self.model = model or str(self._client.backend_info()["model_type"])
 

@@ -107,7 +107,9 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
         methods=["GET"],
         openapi_extra={"parameters": EMBEDDING_PARAMETERS},
         responses=NOT_MODIFIED
-        | responses("float32 .npy [1, C, h, w]", ("unknown_image", "not_found", *COMMON), NPY_ANSWER),
+        | responses(
+            "float32 .npy [1, C, h, w]", ("unknown_image", "not_found", "invalid_request", *COMMON), NPY_ANSWER
+        ),
     )
     app.add_api_route(
         "/backend_info",

@@ -12,6 +12,7 @@ import queue
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import connection, reduction
@@ -144,6 +145,8 @@ class DecoderProcesses:
         self._idle: queue.LifoQueue[DecoderProcess | None] = queue.LifoQueue()
         for _ in range(limit):
             self._idle.put(None)
+        # Also when nobody closed it: a process that nobody waits for stays as a zombie.
+        weakref.finalize(self, _end_idle, self._idle)
 
     def start(self) -> None:
         """Starts one process, so that the first picture does not wait for it."""
@@ -188,13 +191,17 @@ class DecoderProcesses:
 
     def close(self) -> None:
         """Ends the processes that are idle."""
-        while True:
-            try:
-                process = self._idle.get_nowait()
-            except queue.Empty:
-                return
-            if process is not None:
-                process.kill()
+        _end_idle(self._idle)
+
+
+def _end_idle(idle: "queue.LifoQueue[DecoderProcess | None]") -> None:
+    while True:
+        try:
+            process = idle.get_nowait()
+        except queue.Empty:
+            return
+        if process is not None:
+            process.kill()
 
 
 _QUIET = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PYTHONWARNINGS": "ignore"}

@@ -158,14 +158,15 @@ def test_ctrl_c_leaves_whole_files(picture: Path, tmp_path: Path) -> None:
         f"sys.exit(main(['everything', {str(tmp_path)!r}, '-o', {str(tmp_path / 'out')!r},"
         f" '--formats', 'csv,coco', '--parameters', {CHEAP!r}]))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 100
-    while not list((tmp_path / "out").glob("*.csv")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert process.stderr is not None
-    assert "none half" in process.stderr.read()
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 100
+        while not list((tmp_path / "out").glob("*.csv")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr is not None
+        assert "none half" in process.stderr.read()
     for path in (tmp_path / "out").iterdir():
         assert path.suffix == ".csv"
         assert len(path.read_text("utf-8-sig").splitlines()) > 1

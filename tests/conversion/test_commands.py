@@ -183,7 +183,7 @@ def test_a_missing_checkpoint(home: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_checkpoint_of_another_architecture(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--checkpoint", str(home / "model" / "tiny.pth"), "--model-type", "demo"]
     assert convert_to_onnx.main(arguments) == 2
-    assert "does not fit the architecture" in last_error(capsys)
+    assert "is not demo (width 192, 8 blocks" in last_error(capsys)
     assert not (home / "onnx").exists()
 
 

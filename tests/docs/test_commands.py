@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from deployments.http.openapi.answer_models import AutomaticAnswer, BackendInfo, EmbeddingAnswer, Health, SegmentAnswer
+from deployments.http.openapi.answer_models import (
+    AutomaticAnswer,
+    BackendInfo,
+    EmbeddingAnswer,
+    Health,
+    ModelList,
+    SegmentAnswer,
+)
 from segmentation.weights.manifest import PROJECT_ROOT
 
 SERVER = "http://127.0.0.1:5000"
@@ -22,6 +29,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "/embeddings": EmbeddingAnswer,
     "/backend_info": BackendInfo,
     "/health": Health,
+    "/models": ModelList,
 }
 PICTURE = PROJECT_ROOT / "docs" / "images" / "coins.png"
 

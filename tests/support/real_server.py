@@ -1,6 +1,7 @@
 """The server as `make serve` starts it: on `config/serve.yaml`, on its own Ray cluster, on a free port."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -140,10 +141,19 @@ def _wait(server: RealServer) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on now.
+
+    It lies below the ports that Linux gives out by itself: Ray's own services take those, also between this look and the
+    server's start.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("a hundred ports are taken")
 
 
 def descendants(root: int) -> list[int]:

@@ -68,7 +68,8 @@ def test_an_error_of_tritons_own_says_that_the_kernels_can_not_be_used() -> None
 
 
 def test_every_model_of_the_manifest_fits() -> None:
-    assert all(FusedViT.fits(spec.architecture) for spec in load_manifest().values())
+    architectures = [spec.architecture for spec in load_manifest().values()]
+    assert all(FusedViT.fits(one) for one in architectures if isinstance(one, VitArchitecture))
 
 
 @pytest.mark.parametrize(
