@@ -143,8 +143,8 @@ def _wait(server: RealServer) -> None:
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now.
 
-    It lies below the ports that Linux gives out by itself: Ray's own services take those, also between this look and the
-    server's start.
+    It lies below the ports that Linux gives out by itself: Ray's own services take those, also
+    between this look and the server's start.
     """
     for port in random.sample(range(20_000, 32_000), 100):
         with socket.socket() as probe:
