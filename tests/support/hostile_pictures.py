@@ -113,15 +113,15 @@ BOMBS = {
     "png that inflates to more than it says": (png(8, 8, inflated=100_000_000), "ok"),
     "png of a text that inflates": (
         png(8, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * 50_000_000))),
-        "invalid_image",
+        "ok",
     ),
     "png of many texts that inflate": (
         png(8, 8, *[chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * 900_000))] * 100),
-        "invalid_image",
+        "ok",
     ),
     "png of a profile that inflates": (
         png(8, 8, chunk(b"iCCP", b"a\0\0" + zlib.compress(b"a" * 50_000_000))),
-        "invalid_image",
+        "ok",
     ),
     "png of 2**31 frames": (png(8, 8, chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))), "ok"),
     "gif of a large screen": (gif(65_535, 65_535), "image_too_large"),

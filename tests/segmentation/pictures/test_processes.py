@@ -13,6 +13,7 @@ from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest
 from segmentation.pictures.options import DecodeOptions
 from segmentation.pictures.processes import DecoderProcesses, Interrupted, Task, Ticket
 from segmentation.pictures.tasks import everything, resized, spread, whole
+from segmentation.transforms import InputFrame
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,8 @@ def test_results_are_the_same_as_in_place(processes: DecoderProcesses) -> None:
     rgb, decode = processes.run(Task(whole, data, (DecodeOptions(), 1.0)))
     assert np.array_equal(rgb, scene())
     assert decode == whole(data, DecodeOptions(), 1.0)[1]
-    small = processes.run(Task(resized, data, (DecodeOptions(), 1.0, 16)))
-    assert np.array_equal(small.pixels, resized(data, DecodeOptions(), 1.0, 16).pixels)
+    small = processes.run(Task(resized, data, (DecodeOptions(), 1.0, InputFrame(16))))
+    assert np.array_equal(small.pixels, resized(data, DecodeOptions(), 1.0, InputFrame(16)).pixels)
     assert small.size == (23, 37)
 
 
