@@ -48,7 +48,7 @@ def read_markers(data: bytes) -> JpegMarkers:
         InvalidImage: more scans or segments than an honest picture has.
     """
     scans = segments = width = height = bits = 0
-    pillow, ended, has_exif = True, False, False
+    pillow, ended, has_exif, has_marker_like_samples = True, False, False, False
     kept: list[bytes] = [data[:2]]
     position = 2
     first_scan = None
@@ -64,23 +64,23 @@ def read_markers(data: bytes) -> JpegMarkers:
             scans += 1
             if scans > MAX_SCANS:
                 raise InvalidImage("the JPEG picture has too many scans to be an honest one; save it again")
-            if first_scan is None:
-                first_scan = start
+            first_scan = start if first_scan is None else first_scan
+            if has_marker_like_samples:
+                ended, position = True, len(data)
+                break
         elif first_scan is None:
             segments += 1
             if segments > MAX_SEGMENTS:
                 raise InvalidImage("the JPEG picture has too many segments to be an honest one; save it again")
             body = data[match.end() + 2 : match.end() + 16]
             if marker in _FRAMES:
-                bits = body[0] if body else 0
-                height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+                bits, height, width = (int.from_bytes(part, "big") for part in (body[:1], body[1:3], body[3:5]))
                 pillow = bits == 8 and marker not in {_LOSSLESS, _JPEG_LS}
-            if _is_used(marker, body, has_exif=has_exif):
-                has_exif |= marker == _APP1
-                kept.append(data[start : match.end() + length])
-            else:
-                dropped = True
-            dropped |= start > position
+                has_marker_like_samples = marker == _JPEG_LS
+            is_used = _is_used(marker, body, has_exif=has_exif)
+            has_exif |= is_used and marker == _APP1
+            kept += [data[start : match.end() + length]] * is_used
+            dropped |= not is_used or start > position
         position = match.end() + length
     end = position if ended else len(data)
     if first_scan is not None and dropped:

@@ -42,6 +42,7 @@ _RARE = (
     ("Icns", "ICNS"),
     ("Dds", "DDS"),
     ("Qoi", "QOI"),
+    ("Bmp", "DIB"),
     ("Sgi", "SGI"),
     ("Sun", "SUN"),
     ("Pcx", "PCX"),
@@ -59,7 +60,6 @@ _RARE = (
     ("XVThumb", "XVTHUMB"),
     # Without a signature: whatever passes their own checks.
     ("Tga", "TGA"),
-    ("Im", "IM"),
     ("Spider", "SPIDER"),
     ("Pcd", "PCD"),
 )
