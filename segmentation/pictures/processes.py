@@ -79,6 +79,10 @@ class DecoderProcess:
             raise result
         return result
 
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """Ends the process and waits until it has."""
         self._process.kill()
@@ -170,6 +174,9 @@ class DecoderProcesses:
         try:
             if ticket.cancelled:
                 raise Interrupted
+            if process is not None and not process.is_alive():
+                process.kill()  # ended while it was idle: no fault of this picture's
+                process = None
             process = process or DecoderProcess()
             ticket.begin(process)
             try:

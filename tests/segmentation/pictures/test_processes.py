@@ -1,5 +1,7 @@
 """Decoding in processes that can be ended: the same results, and what happens when one crashes or runs on."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from pictures import TWELVE_BITS, encoded, picture, scene, tiff_of
-from processes_tasks import allocate, fill, leave, spin, square, stumble
+from processes_tasks import allocate, fill, leave, own_pid, spin, square, stumble
 
 from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest
 from segmentation.pictures.options import DecodeOptions
@@ -59,6 +61,13 @@ def test_a_crash_is_an_error_of_its_picture_alone(processes: DecoderProcesses) -
     with pytest.raises(InvalidImage, match="could not be decoded"):
         processes.run(Task(leave, b""))
     assert processes.run(Task(square, b"", (2,))).sum() == 6
+
+
+def test_a_process_that_ended_while_idle_is_replaced(processes: DecoderProcesses) -> None:
+    pid = processes.run(Task(own_pid, b""))
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.2)
+    assert processes.run(Task(own_pid, b"")) != pid
 
 
 def test_memory_is_bounded(processes: DecoderProcesses) -> None:
