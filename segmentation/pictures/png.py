@@ -12,7 +12,7 @@ from segmentation.errors import InvalidImage
 MAX_CHUNKS = 200_000
 MAX_PROFILE_BYTES = 16_000_000
 """Of a colour profile, inflated; larger ones are ignored."""
-MANY_PARTS = 64
+MANY_PARTS = 10_000
 """Pixels in more parts than these are put together: readers take time for each."""
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
