@@ -30,10 +30,10 @@ def is_wide(data: bytes, kind: PictureFormat) -> bool:
         return True
     if kind == "AVIF":
         at = data.find(b"av1C", 0, 65_536)
-        return at >= 0 and bool(data[at + 6] & 0x40)
+        return at >= 0 and bool(int.from_bytes(data[at + 6 : at + 7]) & 0x40)
     if kind == "JPEG 2000":
         at = data.find(b"\xff\x4f\xff\x51")
-        return at >= 0 and (data[at + 42] & 0x7F) >= 8
+        return at >= 0 and (int.from_bytes(data[at + 42 : at + 43]) & 0x7F) >= 8
     header = _PNM.match(data[:MAX_HEADER_BYTES]) if kind == "PNM" else None
     return header is not None and int(header[4]) > 255
 

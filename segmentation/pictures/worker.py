@@ -37,6 +37,7 @@ def main(handle: int) -> None:
     for module in ("segmentation.pictures.decode", "imagecodecs"):
         importlib.import_module(module)
     pipe: Connection[Any, Any] = Connection(handle)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # C libraries write there what they think of a picture
     bounds = ProcessBounds()
     _answer(pipe, None)
     while True:
