@@ -133,7 +133,7 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     add_picture_routes(app, service)
     add_docs(app)
     add_page(app)
-    add_preview(app, service.config)
+    add_preview(app, service)
     describe(app, _example_id(service))
     protocols = open_protocols(service)
     add_protocols(app, protocols)

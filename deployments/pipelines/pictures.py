@@ -21,7 +21,6 @@ from deployments.telemetry.tracing import add_span
 from segmentation.pictures import tasks
 from segmentation.pictures.options import AppliedDecode
 from segmentation.pictures.processes import DecoderProcesses, Task, Ticket
-from segmentation.pictures.small import is_small
 from segmentation.transforms import InputFrame, resize_image
 from segmentation.types import CropBox, Size
 
@@ -121,6 +120,11 @@ class PictureDecoder:
         preview, _ = await self._run(tasks.preview, file, side)
         return preview
 
+    async def shown(self, file: PictureFile, largest_png: int) -> tasks.Shown:
+        """The picture in its full size, as a file that browsers show."""
+        shown, _ = await self._run(tasks.shown, file, largest_png)
+        return shown
+
     async def crop(self, picture: NDArray[np.uint8], box: CropBox, file: PictureFile | None = None) -> InputPicture:
         """One crop of a decoded picture as the encoder takes it."""
 
@@ -138,10 +142,7 @@ class PictureDecoder:
 
         def work() -> tuple[T, float]:
             started = time.perf_counter()
-            if is_small(file.data):
-                result = function(file.data, *given)
-            else:
-                result = self._workers.processes.run(Task(function, file.data, given), ticket)
+            result = self._workers.processes.decode(Task(function, file.data, given), ticket)
             return result, time.perf_counter() - started
 
         running = asyncio.get_running_loop().run_in_executor(self._workers.decoding, work)

@@ -4,11 +4,9 @@ It has no model. Pictures that were decoded last are kept, as the same picture i
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from analysis import (
     Analysis,
@@ -23,35 +21,17 @@ from analysis import (
 from analysis.warmup import warm_up
 from deployments.calls.analysis_messages import AnalysisAnswer, AnalysisJob
 from deployments.calls.messages import Json, PictureFile
-from deployments.replicas.caches.byte_lru import ByteLru
+from deployments.replicas.caches.decoded_pictures import DecodedPictures
 from deployments.replicas.scheduling import give_way
 from deployments.telemetry.events import EmitEvent, open_discard
 from deployments.telemetry.tracing import traced
 from segmentation.errors import SegmentationError
-from segmentation.pictures.decode import decode_picture
 from segmentation.pictures.decoded import DecodedPicture
+from segmentation.pictures.processes import DecoderProcesses, Interrupted, Ticket
 from segmentation.workers import Workers
 
 AT_ONCE = 2
 """Analyses that are worked on at once. More would only share the CPUs and add up their memory."""
-
-
-class _Stopped(Exception):
-    """Nobody waits for the analysis any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A decoded picture in the cache."""
-
-    decoded: DecodedPicture
-
-    @property
-    def nbytes(self) -> int:
-        valid = self.decoded.valid
-        # `valid` may be a view of one byte.
-        own = valid.nbytes if all(valid.strides) else 0
-        return self.decoded.rgb.nbytes + self.decoded.samples.nbytes + own
 
 
 @traced
@@ -77,11 +57,12 @@ class MaskAnalyzer:
         self._executor = ThreadPoolExecutor(AT_ONCE, "analyzer", initializer=give_way if gives_way else None)
         # Threads inherit the scheduling policy of the thread that starts them.
         self._workers = self._executor.submit(Workers, threads).result()
-        self._max_megapixels = max_megapixels
-        self._pictures: ByteLru[_Picture] = ByteLru(int(cache_mb * 1_000_000))
-        self._reading = threading.Lock()
+        processes = DecoderProcesses(AT_ONCE)
+        max_bytes = int(cache_mb * 1_000_000)
+        self._pictures = DecodedPictures(processes, max_megapixels=max_megapixels, max_bytes=max_bytes)
         self._emit = open_ray_metrics()
         warm_up()
+        self._executor.submit(processes.start)  # so that no picture waits for it; a process inherits the policy too
 
     async def describe(self) -> Json:
         """That the replica answers."""
@@ -97,28 +78,28 @@ class MaskAnalyzer:
         """
         if isinstance(file, SegmentationError):
             return file
-        stop = threading.Event()
+        ticket = Ticket()
         asked = time.perf_counter()
 
         def work() -> AnalysisAnswer | SegmentationError:
             try:
-                return self._analyze(file, job, stop, time.perf_counter() - asked)
+                return self._analyze(file, job, ticket, time.perf_counter() - asked)
             except SegmentationError as error:
                 return error
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         finally:
-            stop.set()
+            ticket.cancel()
 
-    def _analyze(self, file: PictureFile, job: AnalysisJob, stop: threading.Event, queue_s: float) -> AnalysisAnswer:
+    def _analyze(self, file: PictureFile, job: AnalysisJob, ticket: Ticket, queue_s: float) -> AnalysisAnswer:
         def check(*_: float) -> None:
-            if stop.is_set():
-                raise _Stopped
+            if ticket.cancelled:
+                raise Interrupted
 
         check()
         started = time.perf_counter()
-        picture = self._decoded(job.image_id, file)
+        picture = self._pictures.read(job.image_id, file, ticket)
         decoded = time.perf_counter()
         size = (picture.rgb.shape[0], picture.rgb.shape[1])
         masks = read_masks(job.masks, size, max_masks=job.max_masks, check=check)
@@ -163,15 +144,6 @@ class MaskAnalyzer:
             workers=self._workers,
             progress=check,
         )
-
-    def _decoded(self, image_id: str, file: PictureFile) -> DecodedPicture:
-        # Under the lock: of two analyses of one picture, the second finds what the first decoded.
-        with self._reading:
-            if (cached := self._pictures.get(image_id)) is not None:
-                return cached.decoded
-            picture = decode_picture(file.data, max_megapixels=self._max_megapixels, options=file.options)
-            self._pictures.put(image_id, _Picture(picture))
-            return picture
 
 
 def _scale_of(picture: DecodedPicture) -> Scale:

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from segmentation.errors import ImageTooLarge, InvalidImage
+from segmentation.pictures.small import is_small
 
 STARTS_WITHIN_S = 60.0
 """Starting a process imports NumPy, Pillow and tifffile; more on a busy machine."""
@@ -159,6 +160,12 @@ class DecoderProcesses:
             process = process or DecoderProcess()
         finally:
             self._idle.put(process)
+
+    def decode(self, task: Task, ticket: Ticket | None = None) -> Any:
+        """As `run`. A picture whose work is bounded by its form is decoded in place, which takes less time."""
+        if is_small(task.data):
+            return task.function(task.data, *task.arguments)
+        return self.run(task, ticket)
 
     def run(self, task: Task, ticket: Ticket | None = None) -> Any:
         """The task's result, from the first process that is free.
