@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 PICTURE = PROJECT_ROOT / "docs" / "images" / "coins.png"
 PROMPT = {"prompts": [{"points": [[140, 52]]}]}
 GRID = {"points_per_side": 8, "crop_n_layers": 1, "pred_iou_thresh": 0.0}
+MOST_CALLS = 100
+"""Remote calls of a run with two layers of crops: 21 embeddings, their shards, and one merge."""
 CALLERS_TRACE, CALLERS_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -78,6 +80,13 @@ def test_a_grid_is_one_trace_of_its_own_over_every_replica(server: RealServer, c
     assert found["POST /segment/auto > MaskGridGenerator.merge"] == 1
     assert found["ImageEncoder.embed > run"] >= 4
     assert_within_parents(spans)
+
+
+def test_a_run_of_the_quality_profile_takes_few_remote_calls(server: RealServer, collector: Collector) -> None:
+    assert ask(server, "/segment/auto", {}, "traced-5") == 200
+    calls = Counter(span.name for span in collector.settled("traced-5") if "." in span.name)
+    assert calls["MaskGridGenerator.merge"] == 1
+    assert 21 <= calls.total() <= MOST_CALLS, calls
 
 
 def test_nothing_is_sent_of_health_or_for_a_caller_who_does_not_sample(
