@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.automatic.generate import AutomaticParameters, encode_crop, generate
+from segmentation.backends.opening import open_decoder, open_encoder
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
-from segmentation.backends.select import RuntimePlan, open_decoder, open_encoder, plan_runtime
+from segmentation.backends.select import RuntimePlan, plan_runtime
 from segmentation.predict import segment
 from segmentation.prompts import validate_prompt
 from segmentation.settings import RuntimeSettings

@@ -14,8 +14,9 @@ from benchmarks.load_server import MODEL, NOOP, Target
 from deployments.replicas.mask_json import prompt_mask
 from deployments.settings.server import Settings
 from deployments.sizing import cluster_of, size_graph
+from segmentation.backends.opening import open_decoder, open_encoder
 from segmentation.backends.protocol import DecoderBackend, PreparedImage
-from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
+from segmentation.backends.select import plan_runtime
 from segmentation.pictures.decode import decode_image
 from segmentation.predict import segment
 from segmentation.transforms import pad_to_square, resize_image

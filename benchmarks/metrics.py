@@ -43,7 +43,8 @@ from deployments.settings.server import Settings
 from deployments.sizing import Cluster, size_graph
 from deployments.telemetry.events import Event
 from deployments.telemetry.ray_metrics import open_ray_metrics
-from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
+from segmentation.backends.opening import open_decoder, open_encoder
+from segmentation.backends.select import plan_runtime
 
 CLIENTS = 8
 REQUESTS = 40

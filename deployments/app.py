@@ -29,8 +29,9 @@ from deployments.sizing import Part, cluster_of, size_graph
 from deployments.telemetry.events import EmitEvent
 from deployments.telemetry.logs import log_with_serve
 from deployments.telemetry.ray_metrics import open_ray_metrics
+from segmentation.backends.opening import open_decoder, open_encoder
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
-from segmentation.backends.select import RuntimePlan, open_decoder, open_encoder
+from segmentation.backends.select import RuntimePlan
 from segmentation.weights.manifest import PROJECT_ROOT
 
 logger = logging.getLogger(__name__)

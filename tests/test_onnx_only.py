@@ -31,7 +31,7 @@ sys.meta_path[:] = map(Hidden, sys.meta_path)
 import numpy as np
 import deployments.app
 from segmentation.automatic.generate import AutomaticParameters, generate
-from segmentation.backends.select import open_decoder, open_encoder
+from segmentation.backends.opening import open_decoder, open_encoder
 from deployments.preflight import check
 from segmentation.predict import segment
 from segmentation.types import Prompt

@@ -23,7 +23,8 @@ from segment_anything import SamPredictor
 from deployments.settings.server import Settings
 from segmentation.automatic.generate import generate, with_overrides
 from segmentation.automatic.parameters import QUALITY
-from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
+from segmentation.backends.opening import open_decoder, open_encoder
+from segmentation.backends.select import plan_runtime
 from segmentation.masks.rle import decode
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]

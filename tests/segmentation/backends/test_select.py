@@ -12,8 +12,9 @@ from conversion.pair import Source, write_pair
 from deployments.preflight import main, read_config
 from deployments.settings.server import Settings, resolve
 from segmentation.backends.onnx.files import pair_paths
+from segmentation.backends.opening import open_decoder, open_encoder
 from segmentation.backends.quality import Quality, record_path, to_metadata, write_record
-from segmentation.backends.select import open_decoder, open_encoder, plan_runtime
+from segmentation.backends.select import plan_runtime
 from segmentation.errors import ConfigurationError
 from segmentation.weights.checkpoints import sha256_file
 from segmentation.weights.tensors import load_state_dict

@@ -14,8 +14,9 @@ from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.backends.onnx.files import OnnxPair
 from segmentation.backends.onnx.openvino_encoder import PROVIDER, OpenVinoEncoder
 from segmentation.backends.onnx.runtimes import cpu_name, open_fastest
+from segmentation.backends.opening import open_encoder
 from segmentation.backends.protocol import RuntimeInfo
-from segmentation.backends.select import open_encoder, plan_runtime
+from segmentation.backends.select import plan_runtime
 from segmentation.errors import ConfigurationError, ModelFileError
 from segmentation.settings import RuntimeSettings
 from segmentation.weights.architecture import Architecture
