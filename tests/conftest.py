@@ -20,7 +20,7 @@ def ray_folder() -> Iterator[Path]:
     """Ray's folder for the shared server. Short, because the paths of Ray's sockets may not be long."""
     folder = Path(tempfile.mkdtemp(prefix="sam"))
     yield folder
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # Ray's last processes may still write into it
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,55 @@ def test_the_mask_shows_before_the_click_and_the_click_takes_it(coins: Page) -> 
     assert len(labels) == 3
 
 
+def slow_embeddings(page: Page, ms: int) -> None:
+    """The encoder takes so many milliseconds longer; the page's other requests are not held up."""
+    page.add_init_script(
+        f"""{{ const send = XMLHttpRequest.prototype.send;
+        XMLHttpRequest.prototype.send = function (...body) {{ setTimeout(() => send.apply(this, body), {ms}); }}; }}"""
+    )
+    page.reload()
+
+
+def test_the_status_is_not_ready_again_before_the_picture_is(page: Page) -> None:
+    seen = WatchedPage(page)
+    seen.expect_status("Ready")
+    # At once, before the sample's file has come: whoever waits for "Ready" waits for the picture.
+    said = page.evaluate(
+        "document.getElementById('sample-coins').click(), document.getElementById('status').textContent"
+    )
+    assert said == "Encoding"
+    seen.expect_status("Ready")
+    assert page.evaluate("[samServe.isReady, samServe.stage.view.width]") == [True, 384]
+
+
+def test_of_two_samples_the_last_one_stays(page: Page) -> None:
+    seen = WatchedPage(page)
+    for first, last, size in (("coins", "cells", "560 \u00d7 420"), ("cells", "coins", "384 \u00d7 303")):
+        page.evaluate(f"for (const id of ['{first}', '{last}']) document.getElementById(`sample-${{id}}`).click()")
+        seen.expect_status("Ready")
+        expect(page.locator("#picture-name")).to_have_text(f"{last}.jpg \u00b7 {size}")
+        assert page.evaluate("samServe.session.encoded().then((encoded) => encoded.size.join())") == ",".join(
+            reversed(size.split(" \u00d7 "))
+        )
+
+
+def test_the_pointer_and_the_click_may_come_before_the_encoder_is_done(page: Page) -> None:
+    slow_embeddings(page, 1_500)
+    seen = WatchedPage(page)
+    seen.press_button("coins")
+    expect(page.locator("#picture-name")).to_contain_text("384")
+    seen.hover(*COIN)
+    seen.expect_status("Encoding")
+    # The pointer rests: its mask comes by itself once the picture is encoded.
+    preview_is_shown(page)
+    seen.press_button("cells")
+    expect(page.locator("#picture-name")).to_contain_text("560")
+    seen.click(280, 210)
+    seen.expect_status("Encoding")
+    seen.expect_status(FOREGROUND)
+    assert page.evaluate("samServe.store.doc.prompt.points.length") == 1
+
+
 def test_right_and_alt_click_take_away_and_undo_brings_back(coins: Page) -> None:
     seen = WatchedPage(coins)
     seen.click(*COIN)

@@ -45,6 +45,13 @@ export class Analyses {
     }
   }
 
+  /** For another picture: ends what runs. */
+  forget() {
+    this.#run?.abort();
+    this.#run = null;
+    this.#population = { key: "", items: [] };
+  }
+
   /** Measures again if there is a measurement: the scale has changed. */
   refresh() {
     if (this.app.store.doc.analysis) this.run();
@@ -76,11 +83,11 @@ export class Analyses {
       const sources = begun.sources.length ? begun.sources : items;
       app.store.commit({ items, sources, automatic: from.automatic, hidden, analysis, rules: changed, preset });
       release();
-      app.sayCount();
+      app.sayState();
     } catch (error) {
       release();
       if (isAbort(error)) {
-        if (this.#run === run) app.sayCount();
+        if (this.#run === run) app.sayState();
       } else complain("The objects could not be measured", error);
     } finally {
       if (this.#run === run) this.#run = null;

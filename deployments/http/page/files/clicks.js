@@ -34,10 +34,16 @@ export class Clicks {
     app.store.subscribe((doc, before) => {
       if (doc.prompt !== before.prompt) {
         this.#asking?.abort();
+        this.#asking = null;
         this.leave();
       }
       if (doc.candidates !== before.candidates || doc.chosen !== before.chosen || doc.prompt !== before.prompt) this.#show();
     });
+  }
+
+  /** Whether the masks of a prompt are waited for. */
+  get isAsking() {
+    return this.#asking !== null;
   }
 
   /** The pointer rests on a pixel. @param {number} x @param {number} y */
@@ -97,7 +103,7 @@ export class Clicks {
     const { prompt } = this.app.store.doc;
     if (!prompt.points.length && !prompt.box) return;
     this.app.store.commit({ prompt: { points: [], box: null }, candidates: [], chosen: 0 });
-    this.app.sayCount();
+    this.app.sayState();
   }
 
   /** Makes the chosen candidate an object. */
@@ -117,7 +123,7 @@ export class Clicks {
       candidates: [],
       chosen: 0,
     });
-    this.app.sayCount();
+    this.app.sayState();
   }
 
   /** @param {Prompt} prompt */
@@ -125,17 +131,20 @@ export class Clicks {
     this.#asking?.abort();
     const asking = new AbortController();
     this.#asking = asking;
-    say(this.app.isReady ? "Segmenting" : "Encoding");
+    this.app.sayState();
     try {
       const candidates = await this.#segment(prompt, asking.signal);
-      if (this.app.store.doc.prompt !== prompt) return;
+      if (this.#asking !== asking) return;
+      this.#asking = null;
       this.app.done = doneFor(prompt);
       this.app.store.amend({ candidates, chosen: 0 });
       this.#tell();
     } catch (error) {
-      if (isAbort(error)) return;
+      if (this.#asking !== asking) return;
+      this.#asking = null;
       // The prompt as it was before the step that failed.
       if (this.app.store.doc.prompt === prompt) this.app.store.undo();
+      this.app.sayState();
       complain("No mask for this", error);
     }
   }

@@ -53,6 +53,7 @@ export class Everything {
   /** For another picture, nothing has been decoded. */
   forget() {
     this.cancel();
+    this.#run = null;
     this.#hasRun = false;
   }
 
@@ -90,7 +91,7 @@ export class Everything {
       this.app.done = { what: "segment/auto", request: parameters };
       this.app.store.commit({ items, sources: items, hidden: new Set(), analysis: null, automatic: kept.length ? null : parameters });
       release();
-      this.app.sayCount();
+      this.app.sayState();
     } catch (error) {
       release();
       this.app.showItems(); // without those that had come

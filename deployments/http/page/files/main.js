@@ -29,11 +29,13 @@ export class App {
   name = "";
   /** Whether the picture is encoded. */
   isReady = false;
+  /** Whether a picture is on its way: loaded, sent or encoded. */
+  isOpening = false;
   /** What was asked last, for copying. @type {import("./snippets.js").Done | null} */
   done = null;
   /** Key of the object under the pointer; 0 for none. */
   highlighted = 0;
-  /** @type {(() => void)[]} */ #runs = [];
+  /** What runs and can be cancelled. @type {{what: string, cancel: () => void}[]} */ #runs = [];
   #nextKey = 1;
   #opening = 0;
   /** @type {ImageBitmap | null} */ #bitmap = null;
@@ -70,6 +72,7 @@ export class App {
     onClick("theme", switchTheme);
     byId("hint").textContent = HINT;
     this.setTool("click");
+    this.sayState();
   }
 
   /** @returns {import("../types").Tool} */
@@ -84,47 +87,66 @@ export class App {
     this.clicks.leave();
   }
 
-  /** @param {Blob} file @param {string} name @param {import("../types").Decode | null} [decode] */
+  /**
+   * Opens a picture in the place of the one that is open. The status says "Encoding" before this returns.
+   * @param {Blob | Promise<Blob>} file a promise for a file that has to be loaded first
+   * @param {string} name @param {import("../types").Decode | null} [decode]
+   */
   async open(file, name, decode = null) {
     const opening = ++this.#opening;
     const current = () => opening === this.#opening;
     if (this.isReady) this.#before = { name: this.name, bitmap: this.#bitmap, done: this.done, store: this.store.save(), session: this.session.save() };
     this.isReady = false;
+    this.isOpening = true;
     this.everything.forget();
+    this.analyses.forget();
     this.name = name;
     this.done = null;
     this.store.reset({ rules: this.analyses.controls.changed, preset: this.analyses.controls.preset });
     this.stage.setPicture(null);
     this.scale.measure(false);
-    say("Encoding");
     show(byId("empty"), false);
+    this.sayState();
     const sent = this.session.open({ file, name, decode });
     sent.catch(() => {}); // answered below
     if (!decode) this.decode.hide();
-    const here = decode || (await isDeep(file)) ? null : await readHere(file);
-    if (!current()) return;
-    if (here) this.#show(here);
-    const preview = here ? null : this.#serversView({ file, name, decode });
-    preview?.catch(() => {}); // answered below
     try {
+      const loaded = await file;
+      const here = decode || (await isDeep(loaded)) ? null : await readHere(loaded);
+      if (!current()) return;
+      if (here) this.#show(here);
+      const preview = here ? null : this.#serversView({ file, name, decode });
+      preview?.catch(() => {}); // answered below
       const encoded = await sent;
       if (!current()) return;
       const [height, width] = encoded.size;
       if (!here || here.width !== width || here.height !== height) {
         const shown = await (preview ?? this.#serversView({ file, name, decode }));
         if (!current()) return;
+        this.#forgetPrompt();
         this.#show(shown.bitmap);
         this.decode.show(shown.holds);
       }
       showName(name, encoded.size);
       this.isReady = true;
+      this.isOpening = false;
       this.#before = null;
-      say("Ready");
+      this.sayState();
+      this.pointer.rest();
     } catch (error) {
       if (!current()) return;
+      this.isOpening = false;
       this.#goBack();
       complain(`${name} could not be opened`, error);
     }
+  }
+
+  /** The server reads another picture than the browser showed: what was clicked on that one means nothing. */
+  #forgetPrompt() {
+    const { prompt, rules, preset } = this.store.doc;
+    if (!prompt.points.length && !prompt.box) return;
+    this.store.reset({ rules, preset });
+    notify("The server reads this file as another picture than the browser showed. Please click again.", { calm: true });
   }
 
   /** The picture that was open before one that can't be opened. */
@@ -132,6 +154,8 @@ export class App {
     const before = this.#before;
     show(byId("empty"), !before);
     if (!before?.bitmap) {
+      this.session.restore({ opened: null, encoding: null });
+      this.store.reset({ rules: this.store.doc.rules, preset: this.store.doc.preset });
       this.stage.setPicture(null);
       byId("picture-name").textContent = "";
       return;
@@ -183,35 +207,43 @@ export class App {
    * @returns {() => void} to be called at its end
    */
   busy(what, cancel) {
-    say(what);
+    const run = { what, cancel };
+    this.#runs.push(run);
+    this.sayState();
     tellProgress(-1, `${what} …`);
-    this.#runs.push(cancel);
     show(byId("cancel"), true);
     return () => {
-      this.#runs = this.#runs.filter((one) => one !== cancel);
+      this.#runs = this.#runs.filter((one) => one !== run);
       show(byId("cancel"), this.#runs.length > 0);
-      if (!this.#runs.length) tellProgress(null);
+      if (!this.#runs.length && !this.isOpening) tellProgress(null);
     };
   }
 
   /** Ends all that runs. */
   cancel() {
-    for (const cancel of this.#runs) cancel();
+    for (const { cancel } of this.#runs) cancel();
   }
 
-  sayCount() {
-    const count = this.store.doc.items.length - this.store.doc.hidden.size;
-    say(this.store.doc.items.length ? `${count.toLocaleString("en")} ${count === 1 ? "object" : "objects"}` : this.isReady ? "Ready" : "Encoding");
+  /** What the page waits for; the number of objects if it waits for nothing. */
+  sayState() {
+    const { items, hidden } = this.store.doc;
+    const count = items.length - hidden.size;
+    const run = this.#runs.at(-1);
+    if (this.#away) say("Waiting for the server");
+    else if (this.isOpening) say("Encoding");
+    else if (run) say(run.what);
+    else if (this.clicks.isAsking) say("Segmenting");
+    else say(items.length ? `${count.toLocaleString("en")} ${count === 1 ? "object" : "objects"}` : "Ready");
   }
 
   undo() {
     this.store.undo();
-    this.sayCount();
+    this.sayState();
   }
 
   redo() {
     this.store.redo();
-    this.sayCount();
+    this.sayState();
   }
 
   keep() {
@@ -224,7 +256,7 @@ export class App {
     if (prompt.points.length || prompt.box) this.clicks.clear();
     else if (items.length) {
       this.store.commit({ items: [], sources: [], hidden: new Set(), analysis: null, automatic: null });
-      this.sayCount();
+      this.sayState();
     }
     this.stage.canvas.focus({ preventScroll: true });
   }
@@ -236,7 +268,7 @@ export class App {
     const next = new Set(hidden);
     if (!next.delete(key)) next.add(key);
     this.store.commit({ hidden: next });
-    this.sayCount();
+    this.sayState();
   }
 
   /** @param {number} key 0 for none @param {"list" | "picture"} from @param {boolean} [reveal] */
@@ -359,7 +391,7 @@ export class App {
   #encoding(share) {
     if (share === null) {
       if (!this.#runs.length) tellProgress(null);
-      if (this.isReady) this.sayCount();
+      this.sayState();
       return;
     }
     say("Encoding");
@@ -371,10 +403,8 @@ export class App {
   #serverAway(away, why) {
     this.#away?.();
     this.#away = null;
-    if (away) {
-      this.#away = notify(`${why} The page goes on by itself as soon as it does; nothing is lost.`, { id: "away" });
-      say("Waiting for the server");
-    } else this.sayCount();
+    if (away) this.#away = notify(`${why} The page goes on by itself as soon as it does; nothing is lost.`, { id: "away" });
+    this.sayState();
   }
 
   #viewChanged() {

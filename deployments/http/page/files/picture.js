@@ -1,12 +1,12 @@
 // How a picture comes in: chosen, dropped, pasted, or a sample; and how it is shown if the browser can't read it.
 
 import { byId, make, onClick, show } from "./dom.js";
-import { complain, notify } from "./notices.js";
+import { notify } from "./notices.js";
 
 /** @typedef {import("../types").Decode} Decode */
 
 /**
- * @param {(file: Blob, name: string) => void} open
+ * @param {(file: Blob | Promise<Blob>, name: string) => void} open
  */
 export function listenForPictures(open) {
   /** @type {HTMLInputElement} */
@@ -18,21 +18,20 @@ export function listenForPictures(open) {
   });
   onClick("choose", () => input.click());
   for (const [id, name] of [["sample-coins", "coins.jpg"], ["sample-cells", "cells.jpg"]]) {
-    onClick(id, async () => {
-      try {
-        const answer = await fetch(`page/${name}`);
-        if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-        open(await answer.blob(), name);
-      } catch (error) {
-        complain("The sample could not be loaded", error);
-      }
-    });
+    onClick(id, () => open(sample(name), name));
   }
   listenForDrops(open);
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
     if (file) open(file, file.name || "pasted.png");
   });
+}
+
+/** One of the server's own pictures. @param {string} name @returns {Promise<Blob>} */
+async function sample(name) {
+  const answer = await fetch(`page/${name}`);
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  return answer.blob();
 }
 
 /** @param {(file: Blob, name: string) => void} open */

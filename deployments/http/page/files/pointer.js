@@ -7,6 +7,7 @@ const DRAG_PX = 5;
 export class Pointer {
   /** @type {Map<number, Press>} */ #presses = new Map();
   #space = false;
+  /** Where a mouse or pen is on the canvas. @type {[number, number] | null} */ #at = null;
 
   /** @param {import("./main.js").App} app */
   constructor(app) {
@@ -28,6 +29,11 @@ export class Pointer {
     });
   }
 
+  /** The picture has changed below the pointer, which may not move. */
+  rest() {
+    if (this.#at && !this.#presses.size) this.app.hover(...this.#at);
+  }
+
   /** @param {PointerEvent} event */
   #down(event) {
     const { stage } = this.app;
@@ -46,8 +52,9 @@ export class Pointer {
   #move(event) {
     const [x, y] = this.#place(event);
     const press = this.#presses.get(event.pointerId);
+    if (event.pointerType !== "touch") this.#at = [x, y];
     if (!press) {
-      if (event.pointerType !== "touch") this.app.hover(x, y);
+      this.rest();
       return;
     }
     const [dx, dy] = [x - press.x, y - press.y];
@@ -80,6 +87,7 @@ export class Pointer {
   }
 
   #leave() {
+    this.#at = null;
     if (!this.#presses.size) this.app.leave();
   }
 

@@ -7,7 +7,7 @@ import { Problem } from "./api.js";
 /**
  * A picture as it was opened.
  * @typedef {object} Opened
- * @property {Blob} file
+ * @property {Blob | Promise<Blob>} file
  * @property {string} name
  * @property {Decode | null} decode how it is to be read
  */
@@ -31,6 +31,8 @@ import { Problem } from "./api.js";
  * @property {Decode} decode
  */
 
+const ANOTHER_PICTURE = () => new DOMException("another picture was opened", "AbortError");
+
 export class Session {
   /** @type {Opened | null} */ opened = null;
   /** The model of every request; empty for the server's default. */
@@ -53,7 +55,7 @@ export class Session {
    * @returns {Promise<Encoded>}
    */
   open(opened) {
-    this.#abort.abort(new DOMException("another picture was opened", "AbortError"));
+    this.#abort.abort(ANOTHER_PICTURE());
     this.#abort = new AbortController();
     this.opened = opened;
     this.#encoding = null;
@@ -91,10 +93,12 @@ export class Session {
    * @returns {Promise<Response>}
    */
   async ask(path, document, signal) {
+    const { opened } = this;
     for (let tries = 0; ; tries++) {
       const encoding = this.encoded();
       const { image_id } = await encoding;
       signal?.throwIfAborted();
+      if (this.opened !== opened) throw ANOTHER_PICTURE();
       try {
         return await this.api.send(path, { json: { image_id, ...this.#common(), ...document }, signal });
       } catch (error) {
@@ -110,7 +114,7 @@ export class Session {
    * @returns {Promise<{image: Blob, holds: Holds}>}
    */
   async preview(opened) {
-    const answer = await this.api.send("preview", { form: this.#form(opened), signal: this.#abort.signal });
+    const answer = await this.api.send("preview", { form: await this.#form(opened), signal: this.#abort.signal });
     return { holds: JSON.parse(answer.headers.get("Sam-Picture") || "{}"), image: await answer.blob() };
   }
 
@@ -125,7 +129,7 @@ export class Session {
     if (!opened) throw new Problem(0, { detail: "Open a picture first." });
     this.onEncoding(0);
     try {
-      const answer = await this.api.send("embeddings", { form: this.#form(opened), signal, onSent: (share) => this.onEncoding(share) });
+      const answer = await this.api.send("embeddings", { form: await this.#form(opened), signal, onSent: (share) => this.onEncoding(share) });
       return await answer.json();
     } finally {
       if (!signal.aborted) this.onEncoding(null);
@@ -133,9 +137,9 @@ export class Session {
   }
 
   /** @param {Opened} opened */
-  #form({ file, name, decode }) {
+  async #form({ file, name, decode }) {
     const form = new FormData();
-    form.append("image", file, name);
+    form.append("image", await file, name);
     form.append("request", JSON.stringify({ ...this.#common(), ...(decode ? { decode } : {}) }));
     return form;
   }
