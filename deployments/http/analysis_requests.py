@@ -6,15 +6,8 @@ from pydantic import Field, WrapValidator, create_model
 
 from analysis import EXPORTS, PIXELS, RULE_NAMES, Rules, Scale, read_scale, resolve_rules
 from deployments.calls.errors import InvalidFields
-from deployments.http.requests import (
-    AutomaticRequest,
-    ImageRequest,
-    Prompts,
-    Request,
-    SegmentRequest,
-    to_parameters,
-    to_prompts,
-)
+from deployments.http.request_values import to_parameters, to_prompts
+from deployments.http.requests import AutomaticRequest, ImageRequest, Prompts, Request, SegmentRequest
 from deployments.pipelines.analysis import GivenMasks, MaskSource
 from deployments.settings.server import Settings
 from segmentation.errors import InvalidRequest, LimitExceeded

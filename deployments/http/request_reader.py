@@ -14,15 +14,8 @@ from deployments.http.body import Body, image_bytes, read_body
 from deployments.http.deadline import Deadline
 from deployments.http.json_reader import Document, read_json
 from deployments.http.picture_fetch import PictureFetch
-from deployments.http.requests import (
-    AutomaticRequest,
-    ImageRequest,
-    SegmentRequest,
-    parse,
-    to_decode_options,
-    to_parameters,
-    to_prompts,
-)
+from deployments.http.request_values import to_decode_options, to_parameters, to_prompts
+from deployments.http.requests import AutomaticRequest, ImageRequest, SegmentRequest, parse
 from deployments.http.service import ServiceConfig
 from deployments.pipelines.pictures import ImageSource, belongs_to, image_id_of
 from segmentation.automatic.generate import AutomaticParameters

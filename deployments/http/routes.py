@@ -52,13 +52,8 @@ from deployments.http.picture_routes import add_picture_routes
 from deployments.http.protocols.registry import add_protocols, open_protocols, policy_of
 from deployments.http.request_log import RequestLog
 from deployments.http.request_reader import RequestReader
-from deployments.http.requests import (
-    IMAGE_ID,
-    AutomaticRequest,
-    ImageRequest,
-    SegmentRequest,
-    to_decode_options,
-)
+from deployments.http.request_values import to_decode_options
+from deployments.http.requests import IMAGE_ID, AutomaticRequest, ImageRequest, SegmentRequest
 from deployments.http.responses import EventStream, json_response, npy_response, timing_ms
 from deployments.http.service import Service
 from deployments.http.status import HealthCheck, backend_info, list_models

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 PICTURE = PROJECT_ROOT / "docs" / "images" / "coins.png"
 PROMPT = {"prompts": [{"points": [[140, 52]]}]}
-GRID = {"points_per_side": 48, "crop_n_layers": 1, "stream": True}
+GRID = {"points_per_side": 32, "crop_n_layers": 1, "stream": True}
 
 
 def test_what_was_let_in_is_answered_before_the_server_stops(tmp_path: Path) -> None:

@@ -22,13 +22,7 @@ from deployments.http.openapi.answer_models import (
 )
 from deployments.http.openapi.examples import ANSWERS, EVENTS, IMAGE_ID_EXAMPLE, PROBLEMS, REQUESTS
 from deployments.http.problems import KINDS, MEDIA_TYPE
-from deployments.http.requests import (
-    IMAGE_ID,
-    AutomaticRequest,
-    ImageRequest,
-    ProblemDocument,
-    SegmentRequest,
-)
+from deployments.http.requests import IMAGE_ID, AutomaticRequest, ImageRequest, ProblemDocument, SegmentRequest
 from deployments.http.responses import NDJSON
 
 REQUEST_MODELS = (SegmentRequest, AutomaticRequest, ImageRequest, AnalyzeRequest)

@@ -18,7 +18,8 @@ from deployments.calls.messages import Json, PictureFile, PromptJob, StageTimes
 from deployments.calls.npy import from_base64_npy
 from deployments.http.auth import Caller
 from deployments.http.deadline import Deadline
-from deployments.http.requests import MAX_POINTS_PER_PROMPT, AutomaticRequest, parse, to_parameters
+from deployments.http.request_values import to_parameters
+from deployments.http.requests import MAX_POINTS_PER_PROMPT, AutomaticRequest, parse
 from deployments.http.responses import timing_ms
 from deployments.http.service import Service
 from deployments.pipelines.automatic import Finished, GridRun, Started

@@ -13,7 +13,8 @@ import pytest
 from deployments.calls.errors import BodyTooLarge, InvalidJson
 from deployments.http.body import image_bytes
 from deployments.http.json_reader import LONG_TEXT_BYTES, MAX_MEMBERS, MAX_VALUES, PIECE_BYTES, read_json
-from deployments.http.requests import SegmentRequest, parse, to_prompts
+from deployments.http.request_values import to_prompts
+from deployments.http.requests import SegmentRequest, parse
 from deployments.settings.server import Settings
 from segmentation.errors import LimitExceeded, SegmentationError
 
