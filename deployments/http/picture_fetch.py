@@ -32,6 +32,8 @@ MAX_INTERIM = 8
 FRAMING_BYTES = 65_536
 """Bytes that are not the picture's, beyond as many as the picture's: headers, and what frames chunks."""
 MAX_URL = 2048
+ACCEPTED = "image/*, */*;q=0.8"
+"""Label Studio answers 406 where only `image/*` is accepted."""
 POINTER = "/image_url"
 _URL = re.compile(rf"https?://[!-~]{{1,{MAX_URL - 8}}}", re.IGNORECASE)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -124,7 +126,7 @@ class PictureFetch:
             headers = [
                 ("Host", origin.partition("://")[2]),
                 ("User-Agent", "sam-serve"),
-                ("Accept", "image/*"),
+                ("Accept", ACCEPTED),
                 ("Connection", "close"),
             ]
             if authorization is not None:
