@@ -13,7 +13,7 @@ from starlette.responses import Response
 from deployments.http.body import image_bytes
 from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, read_json
-from deployments.http.protocols.outlines import outer_polygons
+from deployments.http.protocols.outlines import outlines
 from deployments.http.protocols.protocol import ToolModel, ToolProtocol, ToolRoute, key_in_header
 from deployments.http.protocols.segmenter import Segmenter, ToolMask
 from deployments.http.responses import json_response
@@ -194,7 +194,7 @@ def _shapes(masks: Sequence[ToolMask], label: str, tolerance: float) -> list[dic
     shapes: list[dict[str, Any]] = []
     group = 0
     for mask in masks:
-        polygons = outer_polygons(mask.rle, tolerance)
+        polygons = outlines(mask.rle, tolerance)
         group += len(polygons) > 1
         shapes += [
             {

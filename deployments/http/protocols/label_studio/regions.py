@@ -10,7 +10,7 @@ from pydantic import Field
 
 from deployments.http.protocols.label_studio.brush_rle import decode_brush, encode_brush
 from deployments.http.protocols.label_studio.label_config import Control
-from deployments.http.protocols.outlines import outer_polygons
+from deployments.http.protocols.outlines import outlines
 from deployments.http.protocols.protocol import ToolModel
 from deployments.http.protocols.segmenter import ToolMask
 from segmentation.errors import InvalidRequest
@@ -108,7 +108,7 @@ def _values(mask: ToolMask, kind: str) -> list[dict[str, Any]]:
     if kind == "brushlabels":
         return [{"format": "rle", "rle": encode_brush(decode(mask.rle))}]
     height, width = mask.rle.size
-    polygons = outer_polygons(mask.rle, TOLERANCE)
+    polygons = outlines(mask.rle, TOLERANCE)
     return [{"points": [[100 * x / width, 100 * y / height] for x, y in polygon[:-1]]} for polygon in polygons]
 
 
