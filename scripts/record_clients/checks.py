@@ -163,7 +163,11 @@ def check_isat(own: httpx.Client, picture: bytes, out: Path, recorder: Recorder)
     assert list(answers["original_size"]) == document["size"]
     difference = float(np.abs(answers["embedding"] - array).max() / np.abs(array).max())
     assert difference <= 1e-6, difference
-    return f"the embedding differs by at most {difference:.1e}"
+    point = iou(answers["point"], asked_of_segment(own, picture, {"points": [list(POINT)]}))
+    box = iou(answers["box"], asked_of_segment(own, picture, {"box": list(BOX)}))
+    assert min(point, box) >= POLYGON_IOU, (point, box)
+    says = f"IoU {point:.4f} by point, {box:.4f} by box, by ISAT's own decoder"
+    return f"{says}; the embedding differs by at most {difference:.1e}"
 
 
 def check_label_studio(own: httpx.Client, picture: bytes, out: Path, recorder: Recorder) -> str:

@@ -17,6 +17,8 @@ from PIL import Image
 KEPT_HEADERS = ("content-type", "accept", "x-nuclio-function-name", "user-agent")
 KEY_HEADERS = ("token", "authorization")
 TIMEOUT_S = 600
+_COMMIT = re.compile(r"/[0-9a-f]{7,40}(\+dirty)?\b")
+"""Of the folder that a client was started in."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{1000,}=*")
 """A picture that a client wrote anew; kept once however often it was sent."""
 
@@ -100,11 +102,13 @@ class Recorder:
         self.bodies.append(body)
         lower = {name.lower(): value for name, value in headers.items()}
         kept = {name: lower[name] for name in KEPT_HEADERS if name in lower}
+        if "user-agent" in kept:
+            kept["user-agent"] = _COMMIT.sub("", kept["user-agent"])
         kept |= {name: "{{key}}" for name in KEY_HEADERS if lower.get(name)}
         for value, name in self._names:
             body = body.replace(value, name)
         body = _BASE64.sub(lambda found: b"{{blob.%d}}" % self._blob(found[0].decode("ascii")), body)
-        body = re.sub(rb'("api_key":\s*)"[^"]+"', rb'\1"{{key}}"', body)
+        body = re.sub(rb'("(?:api_key|access_token)":\s*)"[^"]+"', rb'\1"{{key}}"', body)
         path = re.sub(r"(api_key=)[^&]+", r"\1{{key}}", path)
         self.requests.append({"method": method, "path": path, "headers": kept, "body": body.decode("latin-1")})
 

@@ -58,7 +58,9 @@ def main() -> None:
             "LATEST_VERSION_CHECK": "false",
             "ML_TIMEOUT_HEALTH": "30",
             "ML_TIMEOUT_SETUP": "60",
+            # Both, where the backend has a private address: the second for the webhook that Label Studio adds itself.
             "ML_BLOCK_LOCAL_IP": "false",
+            "SSRF_PROTECTION_ENABLED": "false",
         }
         command = [str(Path(sys.executable).with_name("label-studio")), "start", "--no-browser", "--port", str(PORT)]
         log = Path(folder) / "log"
@@ -113,6 +115,7 @@ def _ask(asked: Any, studio: LabelStudio) -> None:
         "width": 100 * (x1 - x0) / width,
         "height": 100 * (y1 - y0) / height,
     }
+    boxed = drawn("rectanglelabels", "box", box)
     studio.call(
         "POST",
         f"/api/dm/actions?id=retrieve_tasks_predictions&project={project}",
@@ -120,7 +123,7 @@ def _ask(asked: Any, studio: LabelStudio) -> None:
     )
     predictions = studio.call("GET", f"/api/predictions?task={task}")
     everything = [_mask(found) for found in predictions[0]["result"]]
-    asked.save(point=point, box=drawn("rectanglelabels", "box", box), everything=np.array(everything))
+    asked.save(point=point, box=boxed, everything=np.array(everything))
 
 
 def _mask(found: dict[str, Any]) -> np.ndarray:

@@ -11,9 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
+from local_graph import LocalGraph
+from picture_server import serving_picture
 from PIL import Image
+from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 
+from deployments.http.protocols.label_studio.brush_rle import decode_brush
+from deployments.http.routes import create_app
+
+SETTINGS = {"max_points_per_side": 32, "max_crop_layers": 1, "max_body_mb": 2.0, "performance_mode": True}
 FOLDER = Path(__file__).parent / "recorded"
 RECORDED = sorted(path.stem for path in FOLDER.glob("*.json"))
 
@@ -25,8 +32,8 @@ def coins() -> bytes:
     return buffer.getvalue()
 
 
-def replayed(client: TestClient, request: dict[str, Any], blobs: list[str], served: str) -> Any:
-    """Sends a request as it was recorded, about the picture and the model that are here."""
+def replayed(client: TestClient, request: dict[str, Any], blobs: list[str], served: str, studio: str) -> Any:
+    """Sends a request as it was recorded, about the picture, the model and the Label Studio that are here."""
     picture = coins()
     pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).tobytes()
     body = request["body"].encode("latin-1")
@@ -37,6 +44,7 @@ def replayed(client: TestClient, request: dict[str, Any], blobs: list[str], serv
         (b'"demo', f'"{served}'.encode()),
         (b"sam-serve-demo", f"sam-serve-{served}".encode()),
         (b"303,384,3", b"200,200,3"),
+        (b"http://127.0.0.1:5185", studio.encode()),
     ):
         body = body.replace(name, value)
     body = re.sub(rb"\{\{blob\.(\d+)\}\}", lambda found: blobs[int(found[1])].encode(), body)
@@ -81,7 +89,11 @@ def reads_isat(path: str, answer: Any) -> None:
 
 def reads_label_studio(path: str, answer: Any) -> None:
     if path.endswith("/predict"):
-        assert all({"result", "score", "model_version"} == set(found) for found in answer["results"])
+        (found,) = answer["results"]
+        assert {"result", "score", "model_version"} == set(found)
+        for region in found["result"]:
+            assert (region["from_name"], region["to_name"], region["type"]) == ("brush", "image", "brushlabels")
+            assert decode_brush(region["value"]["rle"], (200, 200)).any()
 
 
 READERS: dict[str, Callable[[str, Any], None]] = {
@@ -101,10 +113,13 @@ def test_there_are_recordings() -> None:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_recorded_requests_are_answered(client: TestClient, name: str) -> None:
+def test_recorded_requests_are_answered(sam: Sam, name: str) -> None:
     recorded = json.loads((FOLDER / f"{name}.json").read_text())
     assert recorded["requests"]
-    for request in recorded["requests"]:
-        answer = replayed(client, request, recorded["blobs"], "tiny")
-        assert answer.status_code == 200, f"{request['path']}: {answer.text[:500]}"
-        READERS[name](request["path"].split("?")[0], answer.json())
+    with serving_picture(coins(), "Token {{key}}") as studio:
+        graph = LocalGraph(sam, {**SETTINGS, "image_url_origins": (studio.url,)})
+        with TestClient(create_app(graph.service)) as client:
+            for request in recorded["requests"]:
+                answer = replayed(client, request, recorded["blobs"], "tiny", studio.url)
+                assert answer.status_code == 200, f"{request['path']}: {answer.text[:500]}"
+                READERS[name](request["path"].split("?")[0], answer.json())
