@@ -1,4 +1,4 @@
-"""The one door to numba: array loops compiled on first use, kept on disk, and run without the GIL.
+"""The only module that imports numba: array loops compiled on first use, kept on disk, and run without the GIL.
 
 Kernels are private to their modules and take C-contiguous, writable arrays: numba compiles a kernel anew for arrays of
 another layout. `segmentation.warmup.warm_up` compiles them all.

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.anyio
 BROWSER = {"origin": "https://page.example"}
 
 
-class House:
-    """Stands for Serve: tells its places, or what else it is given to tell, and answers once its gate is open."""
+class FakeServe:
+    """Stands for Serve: tells its slots, or what else it is given to tell, and answers once its gate is open."""
 
     def __init__(self, slots: str | None = "2") -> None:
         self.headers = {} if slots is None else {"Sam-Slots": slots}
@@ -39,70 +39,70 @@ class House:
         await Response("{}", self.status, self.headers)(scope, receive, send)
 
 
-def at(door: LoadShedder) -> AsyncClient:
-    return AsyncClient(transport=ASGITransport(door), base_url="http://test")
+def at(shedder: LoadShedder) -> AsyncClient:
+    return AsyncClient(transport=ASGITransport(shedder), base_url="http://test")
 
 
-async def told(house: House, client: AsyncClient, path: str = "/segment") -> None:
-    """Lets one request through, from whose answer the door learns, and shuts the house again."""
-    house.gate.set()
+async def told(serve: FakeServe, client: AsyncClient, path: str = "/segment") -> None:
+    """Lets one request through, from whose answer the load shedder reads the slots, and closes the gate again."""
+    serve.gate.set()
     await client.post(path)
-    house.gate.clear()
+    serve.gate.clear()
 
 
 def waiting(client: AsyncClient, count: int, path: str = "/segment", **options: Any) -> "list[asyncio.Task[Any]]":
     return [asyncio.create_task(client.post(path, **options)) for _ in range(count)]
 
 
-async def test_no_more_than_the_ingress_has_places_for_come_in_and_places_come_back() -> None:
-    house, events = House("2"), list[Event]()
-    async with at(LoadShedder(house, events.append)) as client:
-        await told(house, client)
+async def test_no_more_than_the_ingress_has_slots_for_come_in_and_slots_come_back() -> None:
+    serve, events = FakeServe("2"), list[Event]()
+    async with at(LoadShedder(serve, events.append)) as client:
+        await told(serve, client)
         inside = waiting(client, 2)
-        await until(lambda: house.came["/segment"] == 3)
+        await until(lambda: serve.came["/segment"] == 3)
         for path in ("/segment", "/embeddings", "/embeddings/some"):
             assert (await client.post(path)).status_code == 503
         assert events == [Refused("overloaded")] * 3
-        assert house.came == {"/segment": 3}
-        house.gate.set()
+        assert serve.came == {"/segment": 3}
+        serve.gate.set()
         assert [answer.status_code for answer in await asyncio.gather(*inside)] == [200, 200]
         assert (await client.post("/segment")).status_code == 200
 
 
 async def test_runs_of_automatic_masks_refuse_no_prompt_and_are_refused_by_none() -> None:
-    house = House("1")
-    async with at(LoadShedder(house)) as client:
+    serve = FakeServe("1")
+    async with at(LoadShedder(serve)) as client:
         for path in ("/segment", "/segment/auto"):
-            await told(house, client, path)
+            await told(serve, client, path)
         (run,) = waiting(client, 1, "/segment/auto")
-        await until(lambda: house.came["/segment/auto"] == 2)
+        await until(lambda: serve.came["/segment/auto"] == 2)
         assert (await client.post("/segment/auto")).status_code == 503
         (prompt,) = waiting(client, 1)
-        await until(lambda: house.came["/segment"] == 2)
+        await until(lambda: serve.came["/segment"] == 2)
         assert (await client.post("/segment")).status_code == 503
-        house.gate.set()
+        serve.gate.set()
         assert [answer.status_code for answer in await asyncio.gather(run, prompt)] == [200, 200]
 
 
 async def test_who_has_the_whole_answer_may_ask_again_while_serve_tidies_up() -> None:
-    house, tidy, answered = House("1"), asyncio.Event(), asyncio.Event()
+    serve, tidy, answered = FakeServe("1"), asyncio.Event(), asyncio.Event()
 
     async def slow_to_tidy(scope: Scope, receive: Receive, send: Send) -> None:
-        await house(scope, receive, send)
+        await serve(scope, receive, send)
         answered.set()
         await tidy.wait()
 
     async with at(LoadShedder(slow_to_tidy)) as client:
-        house.gate.set()
+        serve.gate.set()
         tidying = waiting(client, 1)
         await answered.wait()
         tidying += waiting(client, 1)
-        await until(lambda: house.came["/segment"] == 2)
-        house.gate.clear()
+        await until(lambda: serve.came["/segment"] == 2)
+        serve.gate.clear()
         inside = waiting(client, 1)
-        await until(lambda: house.came["/segment"] == 3)
+        await until(lambda: serve.came["/segment"] == 3)
         assert (await client.post("/segment")).status_code == 503
-        house.gate.set()
+        serve.gate.set()
         tidy.set()
         assert [answer.status_code for answer in await asyncio.gather(*tidying, *inside)] == [200] * 3
 
@@ -118,14 +118,14 @@ async def test_a_refusal_is_the_one_of_the_ingress(sam: Sam) -> None:
         assert (await outside.post("/segment", **request)).status_code == 422
         with graph.service.admission.place():
             expected = await inside.post("/segment", **request)
-        house = House("1")
-        door = LoadShedder(house)
-        async with at(door) as client:
-            await told(house, client)
+        serve = FakeServe("1")
+        shedder = LoadShedder(serve)
+        async with at(shedder) as client:
+            await told(serve, client)
             (held,) = waiting(client, 1)
-            await until(lambda: house.came["/segment"] == 2)
+            await until(lambda: serve.came["/segment"] == 2)
             refused = await client.post("/segment", **request)
-            house.gate.set()
+            serve.gate.set()
             await held
     assert refused.status_code == expected.status_code == 503
     assert refused.json() == expected.json()
@@ -183,9 +183,9 @@ async def test_serves_own_refusals_and_its_silence_become_problems() -> None:
 
 
 async def test_an_id_that_could_do_harm_is_not_echoed() -> None:
-    house = House("0")
-    async with at(LoadShedder(house)) as client:
-        await told(house, client)
+    serve = FakeServe("0")
+    async with at(LoadShedder(serve)) as client:
+        await told(serve, client)
         refused = await client.post("/segment", headers={"x-request-id": "<script>"})
     assert refused.status_code == 503
     assert refused.headers["x-request-id"] == refused.json()["request_id"] != "<script>"
@@ -203,67 +203,67 @@ async def test_clients_are_not_told_of_places(sam: Sam) -> None:
 
 
 async def test_everybody_comes_in_until_the_ingress_has_told() -> None:
-    house = House(None)
-    async with at(LoadShedder(house)) as client:
+    serve = FakeServe(None)
+    async with at(LoadShedder(serve)) as client:
         inside = waiting(client, 5)
-        await until(lambda: house.came["/segment"] == 5)
-        house.gate.set()
+        await until(lambda: serve.came["/segment"] == 5)
+        serve.gate.set()
         assert {answer.status_code for answer in await asyncio.gather(*inside)} == {200}
 
 
 @pytest.mark.parametrize(("status", "then"), [(500, 503), (200, 200)])
 async def test_a_failure_of_serve_opens_no_door_and_another_app_in_the_same_place_does(status: int, then: int) -> None:
-    house = House("0")
-    async with at(LoadShedder(house)) as client:
-        await told(house, client)
-        house.gate.set()
-        house.headers, house.status = {}, status
+    serve = FakeServe("0")
+    async with at(LoadShedder(serve)) as client:
+        await told(serve, client)
+        serve.gate.set()
+        serve.headers, serve.status = {}, status
         assert (await client.post("/segment", headers=BROWSER)).status_code == status
-        house.status = 200
+        serve.status = 200
         assert (await client.post("/segment")).status_code == then
 
 
 async def test_apps_are_counted_apart() -> None:
-    house = House("1")
-    async with at(LoadShedder(house)) as client:
-        await told(house, client)
-        await told(house, client, "/other/segment")
+    serve = FakeServe("1")
+    async with at(LoadShedder(serve)) as client:
+        await told(serve, client)
+        await told(serve, client, "/other/segment")
         inside = waiting(client, 1, "/other/segment")
-        await until(lambda: house.came["/other/segment"] == 2)
+        await until(lambda: serve.came["/other/segment"] == 2)
         assert (await client.post("/other/embeddings")).status_code == 503
         inside += waiting(client, 1)
-        await until(lambda: house.came["/segment"] == 2)
-        house.gate.set()
+        await until(lambda: serve.came["/segment"] == 2)
+        serve.gate.set()
         assert [answer.status_code for answer in await asyncio.gather(*inside)] == [200, 200]
 
 
 async def test_what_needs_no_place_and_what_a_browser_asks_goes_on() -> None:
-    house = House("0")
-    async with at(LoadShedder(house)) as client:
-        await told(house, client)
-        house.gate.set()
+    serve = FakeServe("0")
+    async with at(LoadShedder(serve)) as client:
+        await told(serve, client)
+        serve.gate.set()
         for path in ("/health", "/docs", "/segmentation", "/other"):
             assert (await client.post(path)).status_code == 200
         assert (await client.post("/segment", headers=BROWSER)).status_code == 200
 
 
 async def test_a_request_that_fails_or_is_left_gives_its_place_back() -> None:
-    class Broken(House):
+    class Broken(FakeServe):
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             await super().__call__(scope, receive, send)
             if self.status == 500:
                 raise RuntimeError
 
-    house = Broken("1")
-    async with at(LoadShedder(house)) as client:
-        await told(house, client)
+    serve = Broken("1")
+    async with at(LoadShedder(serve)) as client:
+        await told(serve, client)
         (left,) = waiting(client, 1)
-        await until(lambda: house.came["/segment"] == 2)
+        await until(lambda: serve.came["/segment"] == 2)
         left.cancel()
         await asyncio.wait([left])
-        house.gate.set()
-        house.status = 500
+        serve.gate.set()
+        serve.status = 500
         with pytest.raises(RuntimeError):
             await client.post("/segment")
-        house.status = 200
+        serve.status = 200
         assert (await client.post("/segment")).status_code == 200

@@ -1,4 +1,4 @@
-"""What guards the app: places, bounds on bodies, deadlines, request ids, and silence about the insides."""
+"""What guards the app: slots, bounds on bodies, deadlines, request ids, and silence about the insides."""
 
 import asyncio
 import copy
@@ -32,7 +32,7 @@ def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-async def test_over_capacity_is_503_before_the_body_is_read_and_places_come_back(sam: Sam, png: bytes) -> None:
+async def test_over_capacity_is_503_before_the_body_is_read_and_slots_come_back(sam: Sam, png: bytes) -> None:
     graph = LocalGraph(sam, {"max_queue": 2})
     form: dict[str, Any] = {"data": {"request": PROMPTS}, "files": {"image": png}}
     unread = 0

@@ -20,7 +20,11 @@ PROMPT = '{"prompts": [{"points": [[60, 40]]}]}'
 
 def calls(graph: LocalGraph) -> Counter[str]:
     made = Counter(
-        {f"{peer.name}.{name}": n for peer in (graph.encoder, graph.decoder) for name, n in peer.calls.items()}
+        {
+            f"{deployment.name}.{name}": n
+            for deployment in (graph.encoder, graph.decoder)
+            for name, n in deployment.calls.items()
+        }
     )
     graph.encoder.calls.clear()
     graph.decoder.calls.clear()

@@ -96,7 +96,9 @@ def logged(ray_folder: Path, request_id: str) -> set[str]:
 
 
 def test_what_the_door_turns_away_is_counted_and_reaches_no_replica(server: RealServer, ray_folder: Path) -> None:
-    assert post(server, "/segment", PICTURES[0], {"prompts": []}) == 422  # from whose answer the door learns
+    assert (
+        post(server, "/segment", PICTURES[0], {"prompts": []}) == 422
+    )  # the load shedder reads the slots from its answer
     host, port = server.url.removeprefix("http://").split(":")
     head = f"POST /segment HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
     with ExitStack() as without_bodies:
@@ -115,7 +117,7 @@ def test_what_the_door_turns_away_is_counted_and_reaches_no_replica(server: Real
 
 
 def turned_away(ray_folder: Path) -> float:
-    """Refusals for want of a place that no deployment counted: the door's."""
+    """Rejections without a free slot that no deployment counted: the load shedder's."""
     return sum(
         sample.value
         for sample in samples(ray_folder)

@@ -68,19 +68,19 @@ def whole(body: bytes) -> list[Message]:
 
 
 async def open_load_shedder(headers: dict[str, str]) -> tuple[LoadShedder, Serve]:
-    """A door before an app that takes carried bodies and answers with these headers; one answer was seen."""
+    """A shedder before an app that takes inlined bodies and answers with these headers; one answer was seen."""
     serve = Serve(InlinedBody(Echo(headers)))
-    door = LoadShedder(serve)
-    assert await post(door, whole(b"first")) == b"first"
+    shedder = LoadShedder(serve)
+    assert await post(shedder, whole(b"first")) == b"first"
     assert serve.received == ["http.request"]
     serve.received.clear()
-    return door, serve
+    return shedder, serve
 
 
 async def test_a_small_body_goes_with_its_head() -> None:
-    door, serve = await open_load_shedder(TAKES)
+    shedder, serve = await open_load_shedder(TAKES)
     for body in (b"{}", b"x" * LARGEST_BYTES):
-        assert await post(door, whole(body)) == body
+        assert await post(shedder, whole(body)) == body
     assert serve.received == []
 
 
@@ -91,9 +91,9 @@ async def test_what_comes_after_a_carried_body_is_received() -> None:
         seen.extend([(await receive())["type"] for _ in range(3)])
         await Response(headers=TAKES)(scope, receive, send)
 
-    door = LoadShedder(InlinedBody(app))
+    shedder = LoadShedder(InlinedBody(app))
     for _ in range(2):
-        await post(door, whole(b"{}"))
+        await post(shedder, whole(b"{}"))
     assert seen == ["http.request", "http.disconnect", "http.disconnect"] * 2
 
 
@@ -108,23 +108,23 @@ async def test_what_comes_after_a_carried_body_is_received() -> None:
     ],
 )
 async def test_another_body_is_received_as_ever(messages: list[Message], options: dict[str, Any]) -> None:
-    door, serve = await open_load_shedder(TAKES)
-    assert await post(door, messages, **options) == b"".join(message["body"] for message in messages)
+    shedder, serve = await open_load_shedder(TAKES)
+    assert await post(shedder, messages, **options) == b"".join(message["body"] for message in messages)
     assert serve.received == ["http.request"] * len(messages)
 
 
 async def test_who_does_not_say_that_he_takes_bodies_receives_them() -> None:
-    door, serve = await open_load_shedder({"Sam-Slots": "9"})
-    assert await post(door, whole(b"{}")) == b"{}"
+    shedder, serve = await open_load_shedder({"Sam-Slots": "9"})
+    assert await post(shedder, whole(b"{}")) == b"{}"
     assert serve.received == ["http.request"]
 
 
 async def test_an_answer_of_somebody_else_ends_it() -> None:
-    door, serve = await open_load_shedder(TAKES)
+    shedder, serve = await open_load_shedder(TAKES)
     serve.app = Echo({})
-    await post(door, whole(b""))
+    await post(shedder, whole(b""))
     serve.received.clear()
-    assert await post(door, whole(b"{}")) == b"{}"
+    assert await post(shedder, whole(b"{}")) == b"{}"
     assert serve.received == ["http.request"]
 
 
@@ -132,9 +132,9 @@ async def test_a_body_that_never_comes_is_not_waited_for_by_anybody_else() -> No
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await Response(headers=TAKES)(scope, receive, send)
 
-    door = LoadShedder(deaf)
+    shedder = LoadShedder(deaf)
     before = asyncio.all_tasks()
     for _ in range(2):
-        await asyncio.wait_for(post(door, whole(b"{}"), late_s=60), 5)
+        await asyncio.wait_for(post(shedder, whole(b"{}"), late_s=60), 5)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before

@@ -1,4 +1,4 @@
-"""Places and bytes: taken, refused, and given back whatever happens."""
+"""Slots and bytes: taken, refused, and given back whatever happens."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from deployments.http.auth import ANYBODY, Caller
 ALICE, BOB = Caller("a"), Caller("b")
 
 
-def test_each_key_has_places_of_its_own_within_those_of_everybody() -> None:
+def test_each_key_has_slots_of_its_own_within_those_of_everybody() -> None:
     admission = Admission(slots=3, run_slots=1, slots_per_key=2)
     with admission.place(ALICE), admission.place(ALICE):
         with pytest.raises(Overloaded, match="2 requests of this API key"), admission.place(ALICE):
@@ -25,7 +25,7 @@ def test_each_key_has_places_of_its_own_within_those_of_everybody() -> None:
 
 
 @pytest.mark.parametrize(("caller", "slots_per_key"), [(ALICE, 0), (ANYBODY, 1)])
-def test_without_keys_or_a_bound_for_them_only_all_places_count(caller: Caller, slots_per_key: int) -> None:
+def test_without_keys_or_a_bound_for_them_only_all_slots_count(caller: Caller, slots_per_key: int) -> None:
     admission = Admission(slots=2, run_slots=1, slots_per_key=slots_per_key)
     with admission.place(caller), admission.place(caller):
         assert admission.taken == 2

@@ -1,4 +1,4 @@
-"""Places: all of them for whoever fits in, half of them while far more come than leave."""
+"""Slots: all of them for whoever fits in, half of them while far more come than leave."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def fill(slots: Slots, *, refused: int = 0) -> int:
 
 
 def seconds(slots: Slots, clock: Clock, count: int, *, left: int, refused: int) -> None:
-    """So many windows: in each the places are filled up, so many are refused, and so many leave."""
+    """So many windows: in each the slots are filled up, so many are refused, and so many leave."""
     for _ in range(count):
         fill(slots, refused=refused)
         for _ in range(left):
@@ -43,7 +43,7 @@ def seconds(slots: Slots, clock: Clock, count: int, *, left: int, refused: int) 
         clock.now += 1.0
 
 
-def test_a_burst_may_take_all_places_and_the_refusal_says_how_many(slots: Slots) -> None:
+def test_a_burst_may_take_all_slots_and_the_refusal_says_how_many(slots: Slots) -> None:
     assert fill(slots) == BOUND
     refusal = slots.refusal()
     assert refusal is not None
