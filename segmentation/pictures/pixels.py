@@ -119,6 +119,24 @@ def valid_samples(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool
     return None if valid is None or valid.all() else valid
 
 
+def samples_of(values: NDArray[Any], *, alpha: bool, valid: NDArray[np.bool_] | None = None) -> Samples:
+    """Samples of a format that says no more than whether the last channel is opacity.
+
+    Args:
+        values: [H, W, C]; three channels or more without opacity are red, green and blue.
+        valid: bool [H, W, C] or [H, W, 1]: which samples are values beside what `valid_samples` finds.
+    """
+    visible = values.shape[2] - alpha
+    masks = [mask for mask in (valid_samples(values, None), valid) if mask is not None]
+    if alpha:
+        opaque = values[:, :, -1:] != 0
+        masks += [] if opaque.all() else [opaque]
+    together = None
+    for mask in masks:
+        together = mask if together is None else together & mask
+    return Samples(values, shown=tuple(range(3 if visible >= 3 else 1)), colour=visible >= 3, valid=together)
+
+
 def _as_stored(value: float, dtype: np.dtype[Any]) -> Any:
     """The value as the type holds it: a float32 file can't hold what its tag says in decimals."""
     if dtype.kind == "f":

@@ -4,7 +4,9 @@ from typing import Literal
 
 from segmentation.errors import InvalidImage, UnsupportedMediaType
 
-PictureFormat = Literal["JPEG", "PNG", "TIFF", "WebP", "BMP", "GIF", "JPEG 2000", "JPEG XL", "AVIF", "PNM", "other"]
+PictureFormat = Literal[
+    "JPEG", "PNG", "TIFF", "WebP", "BMP", "GIF", "JPEG 2000", "JPEG XL", "AVIF", "PNM", "FITS", "other"
+]
 """`other`: one of the rarer formats that Pillow knows, or nothing that anybody knows."""
 
 FORMATS_READ = "JPEG, PNG, TIFF, WebP, BMP, GIF, AVIF, JPEG 2000, JPEG XL, PPM and most that Pillow knows are read"
@@ -23,11 +25,14 @@ _PICTURES: tuple[tuple[bytes, PictureFormat], ...] = (
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\0\0\x00\x0cJXL ", "JPEG XL"),
     (b"\xff\x0a", "JPEG XL"),
-    *((b"P%d" % number, "PNM") for number in range(1, 8)),
-    (b"Pf", "PNM"),
+    *((b"P%d" % number, "PNM") for number in range(1, 7)),
+    (b"P7\n", "PNM"),  # PAM; "P7 332" is a thumbnail of xv
+    (b"PF\n", "PNM"),  # PFM
+    (b"Pf\n", "PNM"),
+    (b"SIMPLE  =", "FITS"),
 )
 
-# Only those that would otherwise be called no picture, and what can run code: nothing of them is opened.
+# Those that would otherwise be called no picture, that Pillow would shorten, and that can run code: nothing is opened.
 _OTHERS = (
     (b"%PDF", "a PDF document"),
     (b"%!PS", "PostScript"),
@@ -50,6 +55,35 @@ _OTHERS = (
     (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x93NUMPY", "a NumPy array"),
+    (b"#?RADIANCE", "a Radiance HDR picture"),
+    (b"#?RGBE", "a Radiance HDR picture"),
+    (b"II\xbc\x01", "a JPEG XR picture"),
+    (b"\x97JB2\r\n\x1a\n", "a JBIG2 picture"),
+    (b"BPG\xfb", "a BPG picture"),
+    (b"FLIF", "a FLIF picture"),
+    (b"AT&TFORM", "a DjVu document"),
+    (b"gimp xcf", "a GIMP picture"),
+    (b"ZISRAWFILE", "a Zeiss CZI file"),
+    (b"\xda\xce\xbe\x0a", "a Nikon ND2 file"),
+    (b"\x70\0\0\0\x2a", "a Leica LIF file"),
+    (b"NRRD000", "an NRRD file"),
+    (b"ObjectType", "a MetaImage file"),
+    (b"CDF\x01", "a NetCDF file"),
+    (b"CDF\x02", "a NetCDF file"),
+    (b"MATLAB 5.0", "a MATLAB file"),
+    (b"\0\0\0\x03", "a Gatan DM3 file"),
+    (b"\0\0\0\x04", "a Gatan DM4 file"),
+    (b"FUJIFILMCCD-RAW", "a camera's raw picture"),
+    (b"IIRO", "a camera's raw picture"),
+    (b"IIRS", "a camera's raw picture"),
+    (b"MMOR", "a camera's raw picture"),
+    (b"IIU\0", "a camera's raw picture"),
+    (b"FOVb", "a camera's raw picture"),
+    (b"\0MRM", "a camera's raw picture"),
+    (b"\x28\xb5\x2f\xfd", "zstd data"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file that it stands for"),
+    (b"iVBORw0KGgo", "base64 text; its decoded bytes are wanted here"),
+    (b"/9j/", "base64 text; its decoded bytes are wanted here"),
 )
 
 _TEXTS = (
@@ -98,6 +132,14 @@ def _other_kind(data: bytes) -> str | None:
         return "an AVI video" if data[8:12] == b"AVI " else "a RIFF file"
     if data[128:132] == b"DICM":
         return "a DICOM picture"
+    if data[344:348] in {b"n+1\0", b"ni1\0"}:
+        return "a NIfTI file"
+    if data[208:212] == b"MAP ":
+        return "an MRC file"
+    if data.startswith(b"8BPS") and data[22:24] != b"\0\x08" and data[22:24] != b"\0\x01":
+        return "a Photoshop document of more than 8 bits"
+    if data.startswith(b"\x01\xda") and data[3:4] == b"\x02":
+        return "an SGI picture of 16 bits"
     text = data[:256].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for beginning, kind in _TEXTS:
         if text.startswith(beginning):

@@ -1,10 +1,8 @@
 """Pictures other than TIFFs whose samples Pillow would shorten to 8 bits, or does not read: by imagecodecs.
 
-PNG of 16 bits, JPEG of 12 bits and without loss, JPEG-LS, JPEG 2000 and AVIF of more than 8 bits, JPEG XL, and PGM and
-PPM of 16 bits, which are nothing but numbers behind a header.
+PNG of 16 bits, JPEG of 12 bits and without loss, JPEG-LS, JPEG 2000 and AVIF of more than 8 bits, and JPEG XL.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +15,8 @@ from segmentation.pictures.jpeg import JpegMarkers
 from segmentation.pictures.jxl import read_size
 from segmentation.pictures.limits import require_size
 from segmentation.pictures.pillow import damaged
-from segmentation.pictures.pixels import Samples, valid_samples
+from segmentation.pictures.pixels import Samples, samples_of
 from segmentation.pictures.signatures import PictureFormat
-
-_PNM = re.compile(rb"P([56])(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s")
-MAX_HEADER_BYTES = 4_096
 
 
 def is_wide(data: bytes, kind: PictureFormat) -> bool:
@@ -29,13 +24,12 @@ def is_wide(data: bytes, kind: PictureFormat) -> bool:
     if kind == "JPEG XL":
         return True
     if kind == "AVIF":
-        at = data.find(b"av1C", 0, 65_536)
+        at = data.find(b"av1C")
         return at >= 0 and bool(int.from_bytes(data[at + 6 : at + 7]) & 0x40)
     if kind == "JPEG 2000":
         at = data.find(b"\xff\x4f\xff\x51")
         return at >= 0 and (int.from_bytes(data[at + 42 : at + 43]) & 0x7F) >= 8
-    header = _PNM.match(data[:MAX_HEADER_BYTES]) if kind == "PNM" else None
-    return header is not None and int(header[4]) > 255
+    return False
 
 
 def read_png16(data: bytes, colour_type: int) -> Samples:
@@ -44,7 +38,8 @@ def read_png16(data: bytes, colour_type: int) -> Samples:
     Raises:
         InvalidImage: it is truncated or damaged.
     """
-    return _samples(_decoded(lambda: imagecodecs.png_decode(data), "PNG"), alpha=colour_type in {4, 6})
+    values = _decoded(lambda: imagecodecs.png_decode(data), "PNG")
+    return samples_of(_with_channels(values), alpha=colour_type in {4, 6})
 
 
 def read_rare_jpeg(data: bytes, markers: JpegMarkers, limit: int) -> Samples:
@@ -66,7 +61,7 @@ def read_rare_jpeg(data: bytes, markers: JpegMarkers, limit: int) -> Samples:
                 return values
         raise InvalidImage(f"JPEG pictures of {markers.bits} bits of this kind are not read; save it as PNG or TIFF")
 
-    return _samples(_decoded(decode, "JPEG"), alpha=False)
+    return samples_of(_with_channels(_decoded(decode, "JPEG")), alpha=False)
 
 
 def read_wide(data: bytes, kind: PictureFormat, limit: int) -> Samples:
@@ -76,31 +71,37 @@ def read_wide(data: bytes, kind: PictureFormat, limit: int) -> Samples:
         InvalidImage: it is truncated or damaged.
         ImageTooLarge: by its header.
     """
-    if kind == "PNM":
-        return _read_pnm(data, limit)
     if kind == "JPEG XL":
         require_size(*read_size(data), limit)
-    codecs: dict[str, Any] = {
-        "AVIF": imagecodecs.avif_decode,
-        "JPEG 2000": imagecodecs.jpeg2k_decode,
-        "JPEG XL": imagecodecs.jpegxl_decode,
+    if kind == "AVIF" and b"moov" in _boxes(data):
+        raise InvalidImage("animated AVIF of more than 8 bits is not read; save the frame that is meant as a picture")
+    codecs: dict[str, Callable[[], Any]] = {
+        "AVIF": lambda: imagecodecs.avif_decode(data),
+        "JPEG 2000": lambda: imagecodecs.jpeg2k_decode(data),
+        "JPEG XL": lambda: imagecodecs.jpegxl_decode(data, index=0),
     }
-    values = _decoded(lambda: codecs[kind](data), kind)
+    values = _decoded(codecs[kind], kind)
     count = values.shape[2] if values.ndim == 3 else 1
-    return _samples(values, alpha=count in {2, 4})
+    return samples_of(_with_channels(values), alpha=count in {2, 4})
 
 
-def _read_pnm(data: bytes, limit: int) -> Samples:
-    header = _PNM.match(data[:MAX_HEADER_BYTES])
-    if header is None:
-        raise damaged("PNM")
-    channels, width, height = 1 if header[1] == b"5" else 3, int(header[2]), int(header[3])
-    require_size(width, height, limit)
-    count = channels * width * height
-    if len(data) < header.end() + 2 * count:
-        raise damaged("PNM")
-    values = np.frombuffer(data, ">u2", count, header.end()).astype(np.uint16)
-    return _samples(values.reshape(height, width, channels), alpha=False)
+def _boxes(data: bytes) -> set[bytes]:
+    """The types of an ISO base media file's outer boxes."""
+    found: set[bytes] = set()
+    at = 0
+    while at + 8 <= len(data):
+        size, header = int.from_bytes(data[at : at + 4]), 8
+        if size == 1:
+            size, header = int.from_bytes(data[at + 8 : at + 16]), 16
+        found.add(data[at + 4 : at + 8])
+        if size < header:  # 0: to the end
+            break
+        at += size
+    return found
+
+
+def _with_channels(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(values.shape[0], values.shape[1], -1)
 
 
 def _decoded(decode: Callable[[], Any], kind: PictureFormat) -> NDArray[Any]:
@@ -113,13 +114,3 @@ def _decoded(decode: Callable[[], Any], kind: PictureFormat) -> NDArray[Any]:
     if values.ndim not in {2, 3} or not values.size or values.dtype.kind not in "uif":
         raise damaged(kind)
     return values
-
-
-def _samples(values: NDArray[Any], *, alpha: bool) -> Samples:
-    values = values.reshape(values.shape[0], values.shape[1], -1)
-    visible = values.shape[2] - alpha
-    valid = valid_samples(values, None)
-    if alpha:
-        opaque = values[:, :, -1:] != 0
-        valid = valid if opaque.all() else opaque if valid is None else valid & opaque
-    return Samples(values, shown=tuple(range(3 if visible >= 3 else 1)), colour=visible >= 3, valid=valid)

@@ -17,6 +17,7 @@ import numpy as np
 import tifffile
 from hostile_pictures import chunk
 from numpy.typing import NDArray
+from odd_pictures import KINDS, odd_pictures
 from pictures import HEIGHT, TWELVE_BITS, WIDTH, encoded, picture, pillow, scene, stretched, tiff_of
 from PIL import Image
 
@@ -47,7 +48,16 @@ def corpus() -> dict[str, Sample]:
     """Name -> file."""
     return dict(
         itertools.chain(
-            _compressions(), _types(), _channels(), _layouts(), _colours(), _pillow(), _wide(), _harmless(), _refused()
+            _compressions(),
+            _types(),
+            _channels(),
+            _layouts(),
+            _colours(),
+            _pillow(),
+            _wide(),
+            _harmless(),
+            _odd(),
+            _refused(),
         )
     )
 
@@ -190,6 +200,13 @@ def _harmless() -> Iterator[tuple[str, Sample]]:
     yield "jpeg without an end", Sample(jpeg[:-2], pillow(jpeg))
     yield "jpeg and more", Sample(jpeg + b"more" * 100, pillow(jpeg))
     yield "progressive jpeg without an end", Sample(progressive[:-2], pillow(progressive))
+
+
+def _odd() -> Iterator[tuple[str, Sample]]:
+    for name, (data, rgb, options) in odd_pictures():
+        yield name, Sample(data, rgb, options=options)
+    for name, data in KINDS.items():
+        yield f"refused: {name}", Sample(data, None, name)
 
 
 def _refused() -> Iterator[tuple[str, Sample]]:

@@ -47,12 +47,27 @@ class Plane:
 class Picture:
     """One of the pictures of a file.
 
-    planes: one a channel; a single one where the channels are samples of one page.
+    planes: one a channel; a single one where the channels are samples of one page. None where another file of the
+        picture's set has it.
     pages: how many pictures the file has.
     """
 
-    planes: tuple[Plane, ...]
+    planes: tuple[Plane | None, ...]
     pages: int
+
+    def plane(self, channel: int) -> Plane:
+        """Raises InvalidImage where it is in another file."""
+        plane = self.planes[channel]
+        if plane is None:
+            raise InvalidImage(
+                f"channel {channel} of this picture is in another file of its set; send that file, or choose channels"
+            )
+        return plane
+
+    @property
+    def first(self) -> Plane:
+        """The first plane that is in this file."""
+        return next((plane for plane in self.planes if plane is not None), None) or self.plane(0)
 
 
 def find_picture(file: TiffFile, page: int, tables: int) -> Picture:
@@ -115,11 +130,9 @@ def _order(series: TiffPageSeries) -> NDArray[np.int64] | None:
     return np.moveaxis(order, place, -1).reshape(-1, outer[place])
 
 
-def _plane(series: TiffPageSeries, index: int) -> Plane:
+def _plane(series: TiffPageSeries, index: int) -> Plane | None:
     keyframe = series.keyframe
     if index and series.dataoffset is not None:
         return Plane(keyframe, series.dataoffset + index * keyframe.nbytes)
     page = series[index] if index < len(series) else None
-    if page is None:
-        raise InvalidImage("this plane of the picture is in another file of its set; send the file that holds it")
-    return Plane(page)
+    return None if page is None else Plane(page)

@@ -22,6 +22,8 @@ from segmentation.pictures.tiff.planes import Page, Plane, find_picture, keyfram
 from segmentation.pictures.tiff.tables import count_tables
 
 ORIENTATION, DNG_VERSION, ICC_PROFILE = 274, 50706, 34675
+MAKE, MAX_INNER_PAGES = 271, 8
+MOSAICS = {PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW}
 _PLAIN = {(PHOTOMETRIC.RGB, 3), (PHOTOMETRIC.MINISBLACK, 1)}
 PLANAR_SEPARATE, ASSOCIATED_ALPHA = 2, 1
 MAX_THREADS = 4
@@ -76,10 +78,10 @@ def read_tiff(data: bytes, options: DecodeOptions, max_pixels: int, *, every_cha
 def _read(
     file: TiffFile, tables: int, data: bytes, options: DecodeOptions, max_pixels: int, every_channel: bool
 ) -> TiffPicture:
-    if DNG_VERSION in file.pages.first.tags:
+    if DNG_VERSION in file.pages.first.tags or data[8:10] == b"CR" or _has_mosaic(file.pages.first):
         raise UnsupportedMediaType("this is a camera's raw picture; convert it to JPEG or PNG")
     picture = find_picture(file, options.page, tables)
-    page = keyframe(picture.planes[0].page)
+    page = keyframe(picture.first.page)
     require_size(page.imagewidth, page.imagelength, max_pixels)
     colour = colour_of(page, is_imagej=file.is_imagej)
     each = 3 if colour.kind in {"palette", "cmyk", "pillow"} else page.samplesperpixel
@@ -91,14 +93,14 @@ def _read(
         pixel_size=pixel_size(file, page),
     )
     if colour.kind == "pillow" or not _is_decoded(page):
-        return TiffPicture(None, info, table=picture.planes[0].page.index)
+        return TiffPicture(None, info, table=picture.first.page.index)
     _require_kind(page)
     require_channels(info.channels, options)
     shown = _shown(colour, each, len(picture.planes))
     numbers = range(info.channels) if every_channel else options.channels or shown
     needed = sorted({number // each for number in numbers})
     _require_memory(page, len(needed), max_pixels)
-    stored = [_stored(picture.planes[index], page, data) for index in needed]
+    stored = [_stored(picture.plane(index), page, data) for index in needed]
     values = [_as_shown(plane, colour, page) for plane in stored]
     samples = Samples(
         values[0] if len(values) == 1 else np.concatenate(values, axis=2),
@@ -112,6 +114,15 @@ def _read(
     return TiffPicture(
         samples, info, _orientation(page), page.tags.valueof(ICC_PROFILE), _view(stored[0], colour, page)
     )
+
+
+def _has_mosaic(page: TiffPage) -> bool:
+    """Whether the page is the preview in a camera's raw file, whose mosaic is a page inside of it."""
+    offsets = page.subifds or ()
+    if MAKE not in page.tags or not offsets or page.pages is None:
+        return False
+    inner = [keyframe(page.pages[index]) for index in range(min(len(offsets), MAX_INNER_PAGES))]
+    return any(one.photometric in MOSAICS for one in inner)
 
 
 def _view(stored: NDArray[Any], colour: Colour, page: TiffPage) -> Image.Image | None:
