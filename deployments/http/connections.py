@@ -24,6 +24,11 @@ CONNECTION: Final = "sam_serve.connection"
 UNSENT_IN_KERNEL_BYTES = 131_072
 """The kernel would take megabytes of an answer by itself, and not tell whether a slow client takes any of them."""
 
+PIECE_BYTES = 16_384
+"""Given to the parser at once."""
+MAX_CALLS = 2_000
+"""Chunks of a body after which other connections have their turn: a client may send 40,000 of a byte at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
@@ -34,12 +39,14 @@ class ConnectionBounds:
     stalled_s: seconds in which a client takes nothing of an answer that waits for it.
     connections: open at once. Beyond them, the one that has waited longest without a request is closed, those that
         never sent one first.
+    pipelined: requests that a client may send ahead of the answer to its first. Beyond them, the connection is closed.
     """
 
     head_bytes: int = 65_536
     head_s: float = 30.0
     stalled_s: float = 30.0
     connections: int = 1024
+    pipelined: int = 16
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -61,6 +68,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._had_request = False
         self._in_head = True
         self._unframed_bytes = 0  # received since the head began, or since the latest byte of a body
+        self._chunks: list[bytes] = []  # of a body, received and not yet handed on
+        self._calls = 0  # of `on_body` since the loop had its turn
+        self._deferred = b""  # received, and parsed when the loop has had its turn
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
@@ -80,17 +90,37 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._deferred:
+            self._deferred += data
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         if self._in_head and self._head_timer is None:
             self._await_head()
+        self._calls = 0
         # The parser copies what it has of a header for every piece: it gets no more of one than the bound.
         view, limit = memoryview(data), self.bounds.head_bytes
         while view and not self._has_ended():
-            piece = view[: max(limit - self._unframed_bytes, 0) + 1]
+            piece = view[: min(max(limit - self._unframed_bytes, 0) + 1, PIECE_BYTES)]
             view = view[len(piece) :]
             self._unframed_bytes += len(piece)
             super().data_received(bytes(piece))
             if self._unframed_bytes > limit and not self._has_ended():
                 self._refuse(_TOO_LARGE)
+            if view and self._calls > MAX_CALLS and not self._has_ended():
+                self._deferred = bytes(view)
+                self.transport.pause_reading()
+                self.loop.call_soon(self._take_deferred)
+                break
+        self._hand_on()
+
+    def _take_deferred(self) -> None:
+        data, self._deferred = self._deferred, b""
+        if not self._has_ended():
+            if not self.flow.read_paused:
+                self.transport.resume_reading()
+            self._take(data)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -119,18 +149,31 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if size > self.bounds.head_bytes:
             self._refuse(_TOO_LARGE)
             return
+        if self.transport.is_closing():
+            return
         super().on_headers_complete()
+        if len(self.pipeline) > self.bounds.pipelined:
+            self.abort()
 
     def on_body(self, body: bytes) -> None:
         self._unframed_bytes = 0
-        if self.cycle is not None:
-            super().on_body(body)
+        # uvicorn copies what it has of a body for every chunk: it gets all chunks of a piece at once.
+        self._chunks.append(body)
+        self._calls += 1
 
     def on_message_complete(self) -> None:
         self._in_head = True
         self._unframed_bytes = 0
+        self._hand_on()
         if self.cycle is not None:
             super().on_message_complete()
+
+    def _hand_on(self) -> None:
+        if self._chunks:
+            body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+            self._chunks.clear()
+            if self.cycle is not None and not self._has_ended():
+                super().on_body(body)
 
     # uvicorn's side
 

@@ -99,6 +99,24 @@ def test_trailers_and_extensions_of_chunks_are_bounded_too(url: str) -> None:
     assert exchange(url, post + body).endswith(b"100000")
 
 
+def test_chunks_of_a_byte_come_whole(url: str) -> None:
+    """They are parsed in turns with other connections."""
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connected(url, post) as connection:
+        connection.sendall(b"1\r\na\r\n" * 300_000)
+        assert exchange(url, GET + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
+        connection.sendall(b"0\r\n\r\n")
+        assert read_to_end(connection).endswith(b"300000")
+
+
+@pytest.mark.parametrize(("requests", "answers"), [(17, 17), (5000, 0)])
+def test_few_requests_may_be_sent_ahead_of_an_answer(url: str, requests: int, answers: int) -> None:
+    last = GET + b"Connection: close\r\n\r\n"
+    with connected(url) as connection:
+        flood(connection, (GET + b"\r\n") * (requests - 1) + last, 1)
+        assert read_to_end(connection).count(b"HTTP/1.1 200") == answers
+
+
 def test_a_body_is_not_counted_as_a_head(url: str) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10000000\r\n\r\n"
     assert exchange(url, head + b"a" * 10_000_000).endswith(b"10000000")
