@@ -6,11 +6,13 @@
     cvat-cli --server-host https://app.cvat.ai function run-agent ID \
         --function-file examples/cvat_function.py -p server=str:http://127.0.0.1:5000
 
-An API key comes from the environment, as SAM_API_KEY. A frame is sent once; each click after that asks by its id.
+With several models, `-p model=str:NAME` chooses one. An API key comes from the environment, as SAM_API_KEY.
+A frame is sent once; each click after that asks by its id.
 """
 
 import base64
 import io
+import json
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +43,11 @@ class SegmentAnything:
     """What an agent calls.
 
     server: address of SAM Serve.
+    model: one of those that it offers; its default if it is empty.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, model: str = "") -> None:
+        self._model = {"model": model} if model else {}
         self._server = server.rstrip("/")
         self._session = requests.Session()
         if key := os.environ.get("SAM_API_KEY"):
@@ -89,18 +93,23 @@ class SegmentAnything:
         ]
 
     def _send(self, png: bytes) -> Frame:
-        answer = self._session.post(f"{self._server}/embeddings", files={"image": png}, timeout=TIMEOUT_S)
+        answer = self._session.post(
+            f"{self._server}/embeddings",
+            data={"request": json.dumps(self._model)},
+            files={"image": png},
+            timeout=TIMEOUT_S,
+        )
         _require_success(answer)
         return Frame(answer.json()["image_id"], png)
 
     def _ask(self, image_id: str, prompt: dict[str, Any]) -> requests.Response:
-        request = {"image_id": image_id, "prompts": [prompt], "mask_format": "png"}
+        request = {"image_id": image_id, "prompts": [prompt], "mask_format": "png", **self._model}
         return self._session.post(f"{self._server}/segment", json=request, timeout=TIMEOUT_S)
 
 
-def create(server: str = "http://127.0.0.1:5000") -> SegmentAnything:
+def create(server: str = "http://127.0.0.1:5000", model: str = "") -> SegmentAnything:
     """What `cvat-cli` calls, with the parameters of its command line."""
-    return SegmentAnything(server)
+    return SegmentAnything(server, model)
 
 
 def _require_success(answer: requests.Response) -> None:

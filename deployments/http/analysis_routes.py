@@ -93,7 +93,7 @@ class AnalysisRoutes:
 
         def tail(step: Analysed) -> dict[str, Any]:
             timing = timing_ms(step.stage_times, step.decode_s, time.perf_counter() - started)
-            self._service.emit(Answered(ROUTE, timing, step.answer.count))
+            self._service.emit(Answered(ROUTE, timing, step.answer.count, source.model))
             parameters = {} if asked.parameters is None else {"parameters": asked.parameters}
             return {**step.answer.head, **parameters, "decode": step.answer.decode, "timing_ms": timing}
 

@@ -60,7 +60,7 @@ from deployments.http.status import HealthCheck, backend_info, list_models
 from deployments.http.stream import Tail, event_lines
 from deployments.http.traced_requests import TracedRequests
 from deployments.pipelines.automatic import Finished, GridRun, Started
-from deployments.pipelines.pictures import belongs_to, image_id_of
+from deployments.pipelines.pictures import ImageSource, belongs_to, image_id_of
 from deployments.telemetry.events import Answered
 from deployments.telemetry.logs import note
 from deployments.telemetry.tracing import Tracer
@@ -171,7 +171,9 @@ class Routes:
             job = PromptJob(prompts, fields.multimask_output, fields.return_logits, fields.mask_format)
             answer, decode_s = await self._service.model(source.model).prompts.segment(source, job)
             note(size=_size(answer.size))
-            timing = self._timed("/segment", answer.stage_times, decode_s, started, sum(map(len, answer.results)))
+            timing = self._timed(
+                "/segment", source, answer.stage_times, decode_s, started, sum(map(len, answer.results))
+            )
             document = {
                 "image_id": source.image_id,
                 "size": list(answer.size),
@@ -203,7 +205,9 @@ class Routes:
         note(size=_size(first.size))
 
         def tail(finished: Finished) -> Tail:
-            timing = self._timed("/segment/auto", finished.stage_times, finished.decode_s, started, len(finished.masks))
+            timing = self._timed(
+                "/segment/auto", source, finished.stage_times, finished.decode_s, started, len(finished.masks)
+            )
             return {"parameters": asdict(parameters), "timing_ms": timing}
 
         if fields.stream:
@@ -235,7 +239,7 @@ class Routes:
                     "model_type": spec.name,
                     "shape": [1, *spec.architecture.embedding_shape],
                 },
-                self._timed("/embeddings", stage_times, decode_s, started),
+                self._timed("/embeddings", source, stage_times, decode_s, started),
             )
 
     async def embedding(self, request: Request) -> Response:
@@ -266,11 +270,17 @@ class Routes:
         return await json_response({"status": "ok"})
 
     def _timed(
-        self, route: str, stage_times: StageTimes, decode_s: float, started: float, masks: int = 0
+        self,
+        route: str,
+        source: ImageSource,
+        stage_times: StageTimes,
+        decode_s: float,
+        started: float,
+        masks: int = 0,
     ) -> Mapping[str, float]:
         """`timing_ms` of an answer, which is reported at the same time."""
         timing = timing_ms(stage_times, decode_s, time.perf_counter() - started)
-        self._service.emit(Answered(route, timing, masks))
+        self._service.emit(Answered(route, timing, masks, source.model))
         note(masks=masks, ms={stage: milliseconds for stage, milliseconds in timing.items() if milliseconds})
         return timing
 

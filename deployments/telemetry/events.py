@@ -96,12 +96,14 @@ class Admitted:
 class Answered:
     """A request got its answer: milliseconds by stage as in `timing_ms`, and how many masks.
 
+    model: the one that answered.
     protocol: the tool's protocol that it came in by; empty for the server's own API.
     """
 
     route: str
     timing_ms: Mapping[str, float]
     masks: int
+    model: str
     protocol: str = ""
 
 

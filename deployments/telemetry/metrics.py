@@ -1,8 +1,8 @@
 """The metrics of this server: what each is called, what it means, what tags it has. Opened inside a replica, where Ray
 adds the tags of application, deployment and replica.
 
-Knows no Grafana and no Prometheus but the names they see. No tag takes its value from a request: routes, stages and
-codes are this server's own, so the number of series is bounded.
+Knows no Grafana and no Prometheus but the names they see. No tag takes its value from a request: routes, stages, models
+and codes are this server's own, so the number of series is bounded.
 
 Ray passes a histogram on as counts by bucket, and the agent of the node makes up its sum from the middles of the
 buckets. So ask for quantiles, not for means; only `sam_batch_weight`, whose buckets hold one value each up to 8, has a
@@ -50,10 +50,10 @@ METRICS = (
         "histogram",
         "sam_stage_seconds",
         "Time that answered requests took by stage; stages that had nothing to do are left out.",
-        ("route", "stage", "protocol"),
+        ("route", "stage", "model", "protocol"),
         _STAGE_SECONDS,
     ),
-    Metric("counter", "sam_masks", "Masks in answers.", ("route", "protocol")),
+    Metric("counter", "sam_masks", "Masks in answers.", ("route", "model", "protocol")),
     Metric("counter", "sam_problems", "Errors in answers by their code.", ("code", "protocol")),
     Metric("gauge", "sam_admitted_requests", "Requests under way in the ingress."),
     Metric("gauge", "sam_admitted_requests_max", "Requests under way at which more are turned away."),

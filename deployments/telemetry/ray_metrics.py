@@ -81,7 +81,7 @@ class RayMetrics:
                 self._set("sam_admitted_requests", event.taken)
                 self._set("sam_admitted_requests_max", event.slots)
             case Answered():
-                tags = {"route": event.route, "protocol": event.protocol or OWN_PROTOCOL}
+                tags = {"route": event.route, "model": event.model, "protocol": event.protocol or OWN_PROTOCOL}
                 for stage, milliseconds in event.timing_ms.items():
                     if milliseconds > 0:
                         self._observe("sam_stage_seconds", milliseconds / 1000, {**tags, "stage": stage})

@@ -35,6 +35,26 @@ def test_every_metric_of_ours_is_on_the_dashboard() -> None:
     assert [metric.name for metric in METRICS if not asked & set(metric.series)] == []
 
 
+def test_panels_group_and_filter_by_tags_that_the_series_have() -> None:
+    """A tag that a series does not have groups everything into one line, and a filter on it finds nothing."""
+    tags = {series: set(metric.tags) for metric in METRICS for series in metric.series}
+    of_ray = {"application", "deployment", "replica", "le"}
+    for expression in (target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])):
+        grouped = {tag for group in re.findall(r"by \(([^)]*)\)", expression) for tag in group.split(", ")}
+        for series, filters in re.findall(r"(ray_sam_\w+)\{([^}]*)\}", expression):
+            assert grouped | set(re.findall(r"(\w+)[=!]~?\"", filters)) <= tags[series] | of_ray, expression
+
+
+def test_the_dashboard_tells_models_and_tools_apart() -> None:
+    variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+    assert {"model", "protocol"} <= variables
+    expressions = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+    for tag in ("model", "protocol"):
+        assert any(f"by ({tag})" in expression for expression in expressions)
+        for expression in expressions:
+            assert "sam_stage_seconds" not in expression or f'{tag}=~"${tag}"' in expression
+
+
 def test_alerts_ask_for_series_and_codes_that_there_are() -> None:
     for rule in ALERTS:
         assert series_in(rule["expr"]) - OF_RAY - OURS == set(), rule["alert"]

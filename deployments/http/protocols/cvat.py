@@ -87,7 +87,8 @@ class Cvat:
     def _model(self, name: str) -> str:
         model = name.removeprefix(PREFIX)
         if model not in self._segmenter.models or not name.startswith(PREFIX):
-            raise InvalidRequest(f"no function {name[:64]!r} here; /api/functions lists those that are")
+            offered = ", ".join(PREFIX + model for model in self._segmenter.models)
+            raise InvalidRequest(f"this server does not offer the function {name[:64]!r}; it offers {offered}")
         return model
 
 

@@ -60,13 +60,17 @@ class HuggingFace:
         """The protocol over this server."""
         kinds = ("image/png", "image/jpeg", "application/octet-stream")
         example = {"inputs": "iVBORw0KGgo=", "parameters": {"threshold": 0.9}}
-        route = ToolRoute(
-            "POST", PATH, self.segment, "masks of everything", SegmentationRequest, kinds, example=example
+        routes = tuple(
+            ToolRoute("POST", path, self.segment, summary, SegmentationRequest, kinds, example=example)
+            for path, summary in (
+                (PATH, "masks of everything"),
+                (f"{PATH}/{{model}}", "the same by one model"),
+            )
         )
         return ToolProtocol(
             name=NAME,
             title="Hugging Face",
-            routes=(route,),
+            routes=routes,
             under=(PATH,),
             error=_error,
             statuses={"overloaded": 429},  # the client for JavaScript repeats a request at once that is answered 503
@@ -74,6 +78,7 @@ class HuggingFace:
 
     async def segment(self, request: Request) -> Response:
         """Masks as grey PNGs of the whole picture, the best first."""
+        model = self._segmenter.model_named(request.path_params.get("model"))
         body = await read_bytes(request, self._segmenter)
         parameters = SegmentationParameters()
         data = body
@@ -85,7 +90,7 @@ class HuggingFace:
             raise InvalidRequest("send a picture's bytes as image/*, or JSON")
         if parameters.subtask not in {None, *SUBTASKS}:
             raise InvalidRequest(f"subtask is {', '.join(SUBTASKS)}: the model names no classes", "/parameters/subtask")
-        source = await aside(len(data), lambda: self._segmenter.picture(data, request.state.caller))
+        source = await aside(len(data), lambda: self._segmenter.picture(data, request.state.caller, model))
         masks = await self._masks(request, source, parameters)
         best_first = sorted(masks, key=lambda mask: -mask.predicted_iou)
         size = sum(len(mask.rle.counts) for mask in masks)

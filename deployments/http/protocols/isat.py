@@ -1,4 +1,7 @@
-"""ISAT's remote encoder: `/api/info` and `/api/encode`. ISAT decodes by itself, with the same checkpoint."""
+"""ISAT's remote encoder: `/api/info` and `/api/encode`. ISAT decodes by itself, with the same checkpoint.
+
+Its dialog has a field for the host and one for the port, which takes a path too: `5000/isat/vit_b` chooses a model.
+"""
 
 import io
 import re
@@ -18,6 +21,8 @@ from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest
 from segmentation.transforms import input_size
 
 NAME = "isat"
+PATH = "/isat"
+"""Begins the addresses that name a model."""
 _SHAPE = re.compile(rb"(\d{1,6}),(\d{1,6})(?:,(\d{1,2}))?")
 
 
@@ -29,42 +34,49 @@ class Isat:
 
     def protocol(self) -> ToolProtocol:
         """The protocol over this server."""
+        form = ("multipart/form-data",)
+        info, encode = "the checkpoint behind the embeddings", "the embedding of raw pixels"
         return ToolProtocol(
             name=NAME,
             title="ISAT",
             routes=(
-                ToolRoute("GET", "/api/info", self.info, "the checkpoint behind the embeddings", needs_slot=False),
-                ToolRoute(
-                    "POST",
-                    "/api/encode",
-                    self.encode,
-                    "the embedding of raw pixels",
-                    body_kinds=("multipart/form-data",),
-                ),
+                ToolRoute("GET", "/api/info", self.info, info, needs_slot=False),
+                ToolRoute("POST", "/api/encode", self.encode, encode, body_kinds=form),
+                ToolRoute("GET", f"{PATH}/{{model}}/api/info", self.info, f"{info} of one model", needs_slot=False),
+                ToolRoute("POST", f"{PATH}/{{model}}/api/encode", self.encode, f"{encode}, one model", body_kinds=form),
             ),
+            under=(PATH,),
             error=_error,
         )
 
     async def info(self, request: Request) -> Response:
         """What the client shows, and the name of the checkpoint that it must have too."""
-        return await json_response(
-            {"checkpoint": self._segmenter.checkpoint, "device": self._segmenter.device, "dtype": "float32"}
-        )
+        model = self._model(request)
+        document = {
+            "checkpoint": self._segmenter.checkpoint(model),
+            "device": self._segmenter.device(model),
+            "dtype": "float32",
+        }
+        return await json_response(document)
 
     async def encode(self, request: Request) -> Response:
         """The embedding as nested lists."""
+        model = self._model(request)
         form = await read_form(request, self._segmenter)
         missing = [name for name in ("file", "shape", "dtype") if name not in form]
         if missing:
             raise InvalidRequest(f"the form has no {', '.join(missing)}")
         data = form["file"]
         file = await aside(len(data), lambda: self._picture(data, form["shape"], form["dtype"]))
-        source = await aside(len(file), lambda: self._segmenter.picture(file, request.state.caller))
+        source = await aside(len(file), lambda: self._segmenter.picture(file, request.state.caller, model))
         embedding, size = await self._segmenter.embedding(request, source)
         features = await aside(embedding.nbytes, lambda: float_lists(embedding))
-        seen = input_size(size, self._segmenter.frame)
+        seen = input_size(size, self._segmenter.frame(model))
         text = f'{{"features":{features},"original_size":{list(size)},"input_size":{list(seen)}}}'
         return Response(text, media_type="application/json")
+
+    def _model(self, request: Request) -> str:
+        return self._segmenter.model_named(request.path_params.get("model"))
 
     def _picture(self, pixels: bytes, shape: bytes, dtype: bytes) -> bytes:
         """The pixels as a file that the server reads, so that they are kept by their content as every picture is."""

@@ -24,6 +24,18 @@ from segmentation.types import Prompt
 NAME = "osam"
 
 Coordinates = Annotated[list[float], Field(min_length=2, max_length=2)]
+OSAMS_OWN = frozenset(
+    f"{name}{tag}"
+    for name, tags in {
+        "efficientsam": ("10m", "latest"),
+        "sam": ("100m", "300m", "latest"),
+        "sam2": ("tiny", "small", "large", "latest"),
+        "sam3": ("latest",),
+    }.items()
+    for tag in ("", *(f":{tag}" for tag in tags))
+)
+"""Models that osam's clients name, which have other weights there."""
+
 FOREGROUND, BOX_START, BOX_END = 1, 2, 3
 
 
@@ -38,7 +50,7 @@ class PromptFields(ToolModel):
 class GenerateRequest(ToolModel):
     """A picture and a prompt; without one, the picture's centre is the point."""
 
-    model: str = Field(description="a name of osam's; this server's own model answers whatever it is")
+    model: str = Field(description="a model here, also as `sam:NAME`; names of osam's own stand for the default")
     image: str | None = Field(default=None, description="base64 of the picture's file")
     image_embedding: Any = Field(default=None, description="not taken: send the picture, whose embedding is kept here")
     prompt: PromptFields | None = None
@@ -64,7 +76,9 @@ class Osam:
         if asked.image is None:
             raise InvalidRequest("send the picture in image; its embedding is kept here, and is not taken from clients")
         text = asked.image
-        model = self._segmenter.model_named(asked.model)
+        name, _, tag = asked.model.partition(":")
+        chosen = tag if name == "sam" and tag in self._segmenter.models else asked.model
+        model = self._segmenter.model_named(chosen, OSAMS_OWN)
         data = await aside(len(text), lambda: image_bytes(text))
         source = await aside(len(data), lambda: self._segmenter.picture(data, request.state.caller, model))
         if asked.prompt is None:

@@ -29,6 +29,8 @@ from segmentation.masks.formats import segmentation_value
 NAME = "qupath"
 WEIGHTS = "sam-serve:"
 """Begins the `url` of a model that this server offers; the client sends it back as `checkpoint_url`."""
+TYPES = ("vit_h", "vit_l", "vit_b", "vit_t", "sam2_l", "sam2_bp", "sam2_s", "sam2_t", "sam3")
+"""The types of samapi, of which the client sends one with every request."""
 _PARAMETERS = (
     "points_per_side",
     "points_per_batch",
@@ -50,7 +52,10 @@ Coordinates = Annotated[list[float], Field(min_length=2, max_length=2)]
 class PictureFields(ToolModel):
     """The picture of a request, and the client's names of a model."""
 
-    type: str | None = Field(default=None, description="of a model; the server's own answers for every other name")
+    type: str | None = Field(
+        default=None,
+        description="a model here; the client's own types stand for the default where they are not offered",
+    )
     b64img: str = Field(description="base64 of the picture's file")
     checkpoint_url: str | None = Field(default=None, description="of `/sam/weights/`")
 
@@ -170,7 +175,7 @@ class QuPath:
     async def register_weights(self, request: Request) -> Response:
         """Says whether the model is there."""
         asked = await read_json(request, self._segmenter, WeightsRequest)
-        self._model(asked.url)
+        self._offered(asked.url)
         return PlainTextResponse("This model is offered already.")
 
     async def cancel(self, request: Request) -> Response:
@@ -184,7 +189,7 @@ class QuPath:
     async def segment(self, request: Request) -> Response:
         """The masks of one prompt."""
         asked = await read_json(request, self._segmenter, PromptRequest)
-        model = self._model(asked.checkpoint_url)
+        model = self._model(asked)
         points = asked.point_coords or []
         labels = asked.point_labels or []
         if any(label not in {0, 1} for label in labels):
@@ -192,7 +197,7 @@ class QuPath:
         logits = None
         if asked.b64mask:
             mask = image_bytes(asked.b64mask)
-            logits = await asyncio.to_thread(_logits, mask, self._segmenter.low_res_side)
+            logits = await asyncio.to_thread(_logits, mask, self._segmenter.low_res_side(model))
         prompt = self._segmenter.prompt([(x, y) for x, y in points], labels, asked.bbox or None, logits)
         data = await aside(len(asked.b64img), lambda: image_bytes(asked.b64img))
         source = await aside(len(data), lambda: self._segmenter.picture(data, request.state.caller, model))
@@ -202,7 +207,7 @@ class QuPath:
     async def automatic(self, request: Request) -> Response:
         """The masks of everything; `output_type` and `include_image_edge` change nothing."""
         asked = await read_json(request, self._segmenter, AutomaticMaskRequest)
-        model = self._model(asked.checkpoint_url)
+        model = self._model(asked)
         parameters = {name: getattr(asked, name) for name in _PARAMETERS}
         self._segmenter.automatic(parameters)
         data = await aside(len(asked.b64img), lambda: image_bytes(asked.b64img))
@@ -215,8 +220,9 @@ class QuPath:
         form = await read_form(request, self._segmenter)
         if "file" not in form or "dirname" not in form:
             raise InvalidRequest("the form has a dirname and a file")
+        model = self._segmenter.default_model
         data = form["file"]
-        source = await aside(len(data), lambda: self._segmenter.picture(data, request.state.caller))
+        source = await aside(len(data), lambda: self._segmenter.picture(data, request.state.caller, model))
         await self._segmenter.prepare(request, source)
         return await json_response({"filename": source.image_id})
 
@@ -224,10 +230,13 @@ class QuPath:
         """Videos and text."""
         raise InvalidRequest(_VIDEO)
 
-    def _model(self, checkpoint_url: str | None) -> str:
-        """The model that the client chose from this server's list."""
-        if not checkpoint_url:
-            return self._segmenter.default_model
+    def _model(self, asked: PictureFields) -> str:
+        """The model that the client chose from this server's list, else by its type."""
+        if asked.checkpoint_url:
+            return self._offered(asked.checkpoint_url)
+        return self._segmenter.model_named(asked.type, TYPES)
+
+    def _offered(self, checkpoint_url: str) -> str:
         name = checkpoint_url.removeprefix(WEIGHTS)
         if name not in self._segmenter.models or not checkpoint_url.startswith(WEIGHTS):
             raise Forbidden(f"models are the operator's to add; this server offers {', '.join(self._segmenter.models)}")

@@ -4,7 +4,7 @@ The one module of this package that knows the pipelines.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from deployments.http.service import Service
 from deployments.pipelines.automatic import Finished, GridRun, Started
 from deployments.pipelines.pictures import ImageSource, belongs_to, image_id_of
 from deployments.telemetry.events import Answered
+from deployments.telemetry.logs import note
 from segmentation.automatic.generate import AutomaticParameters
 from segmentation.errors import InvalidRequest, LimitExceeded
 from segmentation.transforms import InputFrame
@@ -87,26 +88,37 @@ class Segmenter:
     @property
     def models(self) -> tuple[str, ...]:
         """Names of the models that this server offers, the default first."""
-        return (self.default_model,)
+        return tuple(model.name for model in self._service.config.models)
 
-    @property
-    def checkpoint(self) -> str:
-        """The default model's checkpoint, a file name."""
-        return str(self._service.config.plan.spec.file).rpartition("/")[2]
+    def model_named(self, name: str | None, tools_own: Collection[str] = ()) -> str:
+        """The model that a request names; the default where it names none.
 
-    @property
-    def frame(self) -> InputFrame:
-        """The square that a picture becomes for the encoder."""
-        return self._service.config.plan.spec.architecture.frame
+        Args:
+            tools_own: names that the tool's clients send without being asked to. One that is not offered stands for the
+                default.
 
-    @property
-    def low_res_side(self) -> int:
-        return self._service.low_res_side
+        Raises:
+            InvalidRequest: it is not offered; names those that are.
+        """
+        if not name or (name in tools_own and name not in self.models):
+            return self.default_model
+        return self._service.config.model(name).name
 
-    @property
-    def device(self) -> str:
-        """Where the encoder runs."""
-        return self._service.config.sizing.encoder.device
+    def checkpoint(self, model: str) -> str:
+        """The file name of a model's checkpoint."""
+        return str(self._service.config.model(model).plan.spec.file).rpartition("/")[2]
+
+    def frame(self, model: str) -> InputFrame:
+        """The square that a picture becomes for a model's encoder."""
+        return self._service.config.model(model).plan.spec.architecture.frame
+
+    def low_res_side(self, model: str) -> int:
+        """The side of a model's masks before they are enlarged, in pixels."""
+        return self._service.model(model).low_res_side
+
+    def device(self, model: str) -> str:
+        """Where a model's encoder runs."""
+        return self._service.config.model(model).sizing.encoder.device
 
     def caller_of(self, key: str | None) -> Caller:
         """The sender of a request that carries its key in the body.
@@ -124,24 +136,21 @@ class Segmenter:
         """
         return self._service.admission.place_of_key(caller)
 
-    def model_named(self, name: str | None) -> str:
-        """The name if such a model is offered, else the default: a tool's names are not this server's."""
-        return name if name in self.models else self.default_model
-
-    def picture(self, data: bytes, caller: Caller, model: str | None = None) -> ImageSource:
-        """A picture as it was sent, under the id that its content has."""
+    def picture(self, data: bytes, caller: Caller, model: str) -> ImageSource:
+        """A picture as it was sent, under the id that its content has for a model of `models`."""
         file = PictureFile(data)
-        return ImageSource(image_id_of(file, key=caller.identity, model=self._service.config.model_identity), file)
+        identity = self._service.config.model(model).identity
+        return ImageSource(image_id_of(file, key=caller.identity, model=identity), file, model)
 
-    def picture_by_id(self, image_id: str, caller: Caller) -> ImageSource:
-        """A picture that was sent before.
+    def picture_by_id(self, image_id: str, caller: Caller, model: str) -> ImageSource:
+        """A picture that was sent before, for the same model of `models`.
 
         Raises:
             UnknownImage: the id is somebody else's.
         """
         if not belongs_to(image_id, caller.identity):
             raise not_held()
-        return ImageSource(image_id)
+        return ImageSource(image_id, model=model)
 
     def prompt(
         self,
@@ -187,9 +196,10 @@ class Segmenter:
         started = time.perf_counter()
         async with Deadline(self.settings.prompt_timeout_s).guard():
             job = PromptJob(tuple(prompts), multimask, with_logits, "rle")
-            answer, decode_s = await self._service.prompts.segment(source, job)
-        self._answered(request, answer.stage_times, decode_s, started, sum(map(len, answer.results)))
-        found = tuple(tuple(map(self._tool_mask, masks)) for masks in answer.results)
+            answer, decode_s = await self._service.model(source.model).prompts.segment(source, job)
+        self._answered(request, source, answer.stage_times, decode_s, started, sum(map(len, answer.results)))
+        side = self.low_res_side(source.model)
+        found = tuple(tuple(_tool_mask(mask, side) for mask in masks) for masks in answer.results)
         return PromptMasks(answer.size, found)
 
     async def everything(
@@ -201,15 +211,17 @@ class Segmenter:
             SegmentationError: what is wrong.
         """
         started = time.perf_counter()
-        run = GridRun(self._service.grid_resources, source, self.automatic(parameters or {}), "rle")
+        resources = self._service.model(source.model).grid_resources
+        run = GridRun(resources, source, self.automatic(parameters or {}), "rle")
         async with aclosing(Deadline(self.settings.auto_timeout_s).until(run.events())) as steps:
             size = (0, 0)
             async for step in steps:
                 if isinstance(step, Started):
                     size = step.size
                 elif isinstance(step, Finished):
-                    self._answered(request, step.stage_times, step.decode_s, started, len(step.masks))
-                    return AllMasks(size, tuple(map(self._tool_mask, step.masks)))
+                    self._answered(request, source, step.stage_times, step.decode_s, started, len(step.masks))
+                    side = self.low_res_side(source.model)
+                    return AllMasks(size, tuple(_tool_mask(mask, side) for mask in step.masks))
         raise RuntimeError("the run of automatic masks ended without an answer")
 
     def automatic(self, parameters: Mapping[str, Any]) -> AutomaticParameters:
@@ -224,36 +236,46 @@ class Segmenter:
         """Encodes a picture, so that prompts find its embedding: (height, width) of the picture."""
         started = time.perf_counter()
         async with Deadline(self.settings.prompt_timeout_s).guard():
-            record, decode_s = await self._service.prompts.embed(source)
+            record, decode_s = await self._service.model(source.model).prompts.embed(source)
         stage_times = StageTimes(encode_s=record.encode_s, queue_s=record.waited_s)
-        self._answered(request, stage_times, decode_s, started, 0)
+        self._answered(request, source, stage_times, decode_s, started, 0)
         return record.size
 
     async def embedding(self, request: Request, source: ImageSource) -> tuple[NDArray[np.float32], Size]:
         """(float32 [1, C, h, w], (height, width) of the picture)."""
         size = await self.prepare(request, source)
         async with Deadline(self.settings.prompt_timeout_s).guard():
-            encoded = await self._service.prompts.embedding(source.image_id)
+            encoded = await self._service.model(source.model).prompts.embedding(source.image_id)
         return encoded.embedding[None], size
 
-    def _tool_mask(self, mask: Json) -> ToolMask:
-        fields: dict[str, Any] = dict(mask)
-        rle = fields["segmentation"]
-        x, y, width, height = fields["bbox"]
-        logits = fields.get("logits")
-        return ToolMask(
-            rle=Rle((rle["size"][0], rle["size"][1]), rle["counts"]),
-            bbox=(x, y, width, height),
-            area=fields["area"],
-            predicted_iou=fields["predicted_iou"],
-            stability_score=fields["stability_score"],
-            logits=None if logits is None else from_base64_npy(logits, (self.low_res_side, self.low_res_side), ""),
-        )
-
-    def _answered(self, request: Request, stage_times: StageTimes, decode_s: float, started: float, masks: int) -> None:
+    def _answered(
+        self,
+        request: Request,
+        source: ImageSource,
+        stage_times: StageTimes,
+        decode_s: float,
+        started: float,
+        masks: int,
+    ) -> None:
         timing = timing_ms(stage_times, decode_s, time.perf_counter() - started)
         route = str(getattr(request.scope.get("route"), "path", ""))
-        self._service.emit(Answered(route, timing, masks, self._protocol))
+        self._service.emit(Answered(route, timing, masks, source.model, self._protocol))
+        note(masks=masks, ms={stage: milliseconds for stage, milliseconds in timing.items() if milliseconds})
+
+
+def _tool_mask(mask: Json, low_res_side: int) -> ToolMask:
+    fields: dict[str, Any] = dict(mask)
+    rle = fields["segmentation"]
+    x, y, width, height = fields["bbox"]
+    logits = fields.get("logits")
+    return ToolMask(
+        rle=Rle((rle["size"][0], rle["size"][1]), rle["counts"]),
+        bbox=(x, y, width, height),
+        area=fields["area"],
+        predicted_iou=fields["predicted_iou"],
+        stability_score=fields["stability_score"],
+        logits=None if logits is None else from_base64_npy(logits, (low_res_side, low_res_side), ""),
+    )
 
 
 def _float32(values: Sequence[Any]) -> NDArray[np.float32]:

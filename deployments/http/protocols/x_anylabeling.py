@@ -125,10 +125,7 @@ class XAnyLabeling:
 
     def _offered(self, model_id: str) -> str:
         """The model of an entry."""
-        name = model_id.removesuffix(EVERYTHING)
-        if name not in self._segmenter.models:
-            raise InvalidRequest(f"no model {model_id[:64]!r} here; /v1/models lists those that are", "/model")
-        return name
+        return self._segmenter.model_named(model_id.removesuffix(EVERYTHING) or EVERYTHING)
 
     def _prompts(self, marks: Sequence[Mark]) -> list[Prompt]:
         """One prompt a rectangle, with the points in it; one of all points where there is no rectangle."""

@@ -1,21 +1,18 @@
 """Several models behind one edge: each answers as alone, and nothing of one is taken for the other's."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
-from local_graph import PLAN, LocalGraph
+from local_graph import LocalGraph
 from localised import localised_sam
 from oracle import TINY
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
+from two_models import two_models
 
-from deployments.http.model_service import ModelConfig, ModelRemotes
 from deployments.http.routes import create_app
-from deployments.http.service import Service
 
 PROMPTS = [{"points": [[60, 50]]}, {"box": [20, 30, 150, 100]}]
-OTHER = replace(PLAN, source="other", spec=replace(PLAN.spec, name="other", licence="MIT", family="medsam"))
 
 
 @pytest.fixture
@@ -25,12 +22,7 @@ def other() -> LocalGraph:
 
 @pytest.fixture
 def both(graph: LocalGraph, other: LocalGraph) -> Iterator[TestClient]:
-    alone = graph.service.config
-    settings = replace(alone.settings, models=("tiny", "other"))
-    config = replace(alone, settings=settings, others=(ModelConfig(OTHER, alone.sizing),))
-    remotes = {"other": ModelRemotes(other.encoder, other.decoder, other.grid)}
-    service = Service(config, graph.encoder, graph.decoder, graph.grid, graph.analyzer, others=remotes)
-    with TestClient(create_app(service), raise_server_exceptions=False) as client:
+    with TestClient(create_app(two_models(graph, other)), raise_server_exceptions=False) as client:
         yield client
 
 

@@ -84,14 +84,14 @@ class Board:
         (Refused("timeout"), "sam_problems", [(1, {"code": "timeout", "protocol": "sam-serve"})]),
         (Refused("timeout", "osam"), "sam_problems", [(1, {"code": "timeout", "protocol": "osam"})]),
         (
-            Answered("/segment", {"total": 20.0}, 3),
+            Answered("/segment", {"total": 20.0}, 3, "tiny"),
             "sam_masks",
-            [(3, {"route": "/segment", "protocol": "sam-serve"})],
+            [(3, {"route": "/segment", "model": "tiny", "protocol": "sam-serve"})],
         ),
         (
-            Answered("/segment", {"encode": 0.0, "total": 20.0}, 3),
+            Answered("/segment", {"encode": 0.0, "total": 20.0}, 3, "tiny"),
             "sam_stage_seconds",
-            [(0.02, {"route": "/segment", "protocol": "sam-serve", "stage": "total"})],
+            [(0.02, {"route": "/segment", "model": "tiny", "protocol": "sam-serve", "stage": "total"})],
         ),
         (
             Running(RUNTIME),

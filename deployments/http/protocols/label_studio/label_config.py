@@ -18,6 +18,7 @@ class Control:
     name, to_name: of the tag and of the picture that it labels.
     value: the key of the picture in a task's `data`.
     labels: its labels in order.
+    model: the tag's attribute of that name; None if it has none.
     """
 
     kind: str
@@ -25,6 +26,7 @@ class Control:
     to_name: str
     value: str
     labels: tuple[str, ...]
+    model: str | None = None
 
 
 @dataclass(slots=True)
@@ -32,17 +34,17 @@ class _Tags:
     """Tags of a configuration as the parser meets them."""
 
     images: dict[str, str] = field(default_factory=dict)
-    controls: list[tuple[str, str, str, list[str]]] = field(default_factory=list)
+    controls: list[tuple[dict[str, str], list[str]]] = field(default_factory=list)
     open_controls: list[int] = field(default_factory=list)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "Image":
             self.images[attributes.get("name", "")] = attributes.get("value", "").removeprefix("$")
         elif tag in CONTROLS:
-            self.controls.append((tag, attributes.get("name", ""), attributes.get("toName", ""), []))
+            self.controls.append(({**attributes, "tag": tag}, []))
             self.open_controls.append(len(self.controls) - 1)
         elif tag == "Label" and self.open_controls:
-            self.controls[self.open_controls[-1]][3].append(attributes.get("value", ""))
+            self.controls[self.open_controls[-1]][1].append(attributes.get("value", ""))
 
     def end(self, tag: str) -> None:
         if tag in CONTROLS:
@@ -57,9 +59,11 @@ def control_of(label_config: str) -> Control:
     """
     tags = _parse(label_config)
     for kind in CONTROLS:
-        for tag, name, to_name, labels in tags.controls:
-            if tag == kind and to_name in tags.images:
-                return Control(kind.lower(), name, to_name, tags.images[to_name], tuple(labels))
+        for attributes, labels in tags.controls:
+            name, to_name = attributes.get("name", ""), attributes.get("toName", "")
+            if attributes["tag"] == kind and to_name in tags.images:
+                value, model = tags.images[to_name], attributes.get("model")
+                return Control(kind.lower(), name, to_name, value, tuple(labels), model)
     raise InvalidRequest("the labelling configuration has no BrushLabels or PolygonLabels on an Image", "/label_config")
 
 

@@ -37,6 +37,7 @@ class SetupRequest(ToolModel):
     schema_: str = Field(default="", alias="schema")
     hostname: Annotated[str, Field(max_length=2048)] = ""
     access_token: Annotated[str, Field(pattern=r"^[!-~]{0,4096}$")] = ""
+    extra_params: Any = Field(default=None, description="not used; a `model` in it is refused")
 
 
 class Context(ToolModel):
@@ -124,10 +125,6 @@ class LabelStudioBackend:
             error=_error,
         )
 
-    @property
-    def _version(self) -> str:
-        return f"sam-serve-{self._segmenter.default_model}"
-
     async def health(self, request: Request) -> Response:
         """Label Studio asks for it before it connects."""
         return await json_response({"status": "UP", "model_class": "SegmentAnything"})
@@ -135,10 +132,14 @@ class LabelStudioBackend:
     async def setup(self, request: Request) -> Response:
         """Remembers where the project's pictures are."""
         asked = await read_json(request, self._segmenter, SetupRequest)
-        if asked.schema_:
-            control_of(asked.schema_)
+        if isinstance(asked.extra_params, dict) and "model" in asked.extra_params:
+            # It would be forgotten when this server is restarted, and the default would answer without a word.
+            raise InvalidRequest(
+                'choose a model in the labelling configuration: <BrushLabels model="NAME" ...>', "/extra_params/model"
+            )
+        model = self._segmenter.model_named(control_of(asked.schema_).model if asked.schema_ else None)
         self._projects[request.state.caller, asked.project] = LabelStudio(asked.hostname, asked.access_token)
-        return await json_response({"model_version": self._version})
+        return await json_response({"model_version": _version(model)})
 
     async def webhook(self, request: Request) -> Response:
         """Answers politely."""
@@ -149,14 +150,15 @@ class LabelStudioBackend:
         """One prediction a task."""
         asked = await read_json(request, self._segmenter, PredictRequest)
         if not asked.tasks:
-            return await json_response({"results": [], "model_version": self._version})
+            return await json_response({"results": [], "model_version": _version(self._segmenter.default_model)})
         control = control_of(asked.label_config)
+        model = self._segmenter.model_named(control.model)
         drawn = asked.params.context if asked.params is not None else None
         predictions = []
         for task in asked.tasks:
-            source = await self._picture(request, task, control, asked.project or "")
+            source = await self._picture(request, task, control, asked.project or "", model)
             predictions.append(await self._prediction(request, source, control, drawn))
-        return await json_response({"results": predictions, "model_version": self._version})
+        return await json_response({"results": predictions, "model_version": _version(model)})
 
     async def _prediction(
         self, request: Request, source: ImageSource, control: Control, drawn: Context | None
@@ -175,11 +177,11 @@ class LabelStudioBackend:
         regions_of_masks = await aside(size[0] * size[1] * len(found), lambda: results(found, control))
         return {
             "result": regions_of_masks,
-            "model_version": self._version,
+            "model_version": _version(source.model),
             "score": sum(scores) / len(scores) if scores else 0.0,
         }
 
-    async def _picture(self, request: Request, task: Task, control: Control, project: str) -> ImageSource:
+    async def _picture(self, request: Request, task: Task, control: Control, project: str, model: str) -> ImageSource:
         """The picture of a task: its bytes in a data URI, or fetched."""
         where = task.data.get(control.value)
         if not isinstance(where, str) or not where:
@@ -200,7 +202,11 @@ class LabelStudioBackend:
                     "/project",
                 )
             data = await self._fetch.fetch(url, request.state.body_share, authorization)
-        return await aside(len(data), lambda: self._segmenter.picture(data, request.state.caller))
+        return await aside(len(data), lambda: self._segmenter.picture(data, request.state.caller, model))
+
+
+def _version(model: str) -> str:
+    return f"sam-serve-{model}"
 
 
 def _error(problem: Problem) -> object:
