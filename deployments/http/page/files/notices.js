@@ -44,7 +44,7 @@ export function notify(text, { calm = false, id = text } = {}) {
 
 const ADVICE = /** @type {Record<string, string>} */ ({
   invalid_image: "Open the file in another program and save it as PNG or TIFF, then try again.",
-  unsupported_media_type: "PNG, JPEG, WebP, BMP, GIF and TIFF can be read.",
+  unsupported_media_type: "Save it as PNG or TIFF, then try again.",
   image_too_large: "Make the picture smaller, or ask the server's operator to raise SAM_MAX_MEGAPIXELS.",
   body_too_large: "Save the picture with compression, or ask the server's operator to raise SAM_MAX_BODY_MB.",
   overloaded: "The server is busy. Try again in a moment.",
