@@ -16,8 +16,10 @@ PAGE_FILES = "/page"
 """What the page loads."""
 PREVIEW = "/preview"
 """A picture as the server reads it."""
+PICTURES = "/pictures"
+"""The same of pictures that are held."""
 
-ADMITTED = ("/segment", "/embeddings", "/analyze", PREVIEW)
+ADMITTED = ("/segment", "/embeddings", "/analyze", PREVIEW, PICTURES)
 """Paths, and what is under them, that need a place; `/health` and the like always get in."""
 
 RUNS = ("/segment/auto", "/analyze")

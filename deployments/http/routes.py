@@ -47,7 +47,6 @@ from deployments.http.openapi.document import (
 )
 from deployments.http.openapi.examples import DISC, IMAGE_ID_EXAMPLE
 from deployments.http.page.page import add_page
-from deployments.http.page.preview import add_preview
 from deployments.http.picture_routes import add_picture_routes
 from deployments.http.protocols.registry import add_protocols, open_protocols, policy_of
 from deployments.http.request_log import RequestLog
@@ -128,7 +127,6 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     add_picture_routes(app, service)
     add_docs(app)
     add_page(app)
-    add_preview(app, service)
     describe(app, _example_id(service))
     protocols = open_protocols(service)
     add_protocols(app, protocols)

@@ -120,11 +120,6 @@ class PictureDecoder:
         preview, _ = await self._run(tasks.preview, file, side)
         return preview
 
-    async def shown(self, file: PictureFile, largest_png: int) -> tasks.Shown:
-        """The picture in its full size, as a file that browsers show."""
-        shown, _ = await self._run(tasks.shown, file, largest_png)
-        return shown
-
     async def crop(self, picture: NDArray[np.uint8], box: CropBox, file: PictureFile | None = None) -> InputPicture:
         """One crop of a decoded picture as the encoder takes it."""
 

@@ -44,16 +44,6 @@ class Preview:
     info: PictureInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A picture in its full size, as a file that browsers show, with what its own file holds."""
-
-    file: bytes
-    media_type: str
-    decode: AppliedDecode
-    info: PictureInfo
-
-
 def resized(data: bytes, options: DecodeOptions, max_megapixels: float, frame: InputFrame) -> ResizedPicture:
     """The picture for an encoder of this input. Errors as of `render_image`."""
     rendering = render_image(data, max_megapixels=max_megapixels, options=options)
@@ -88,17 +78,6 @@ def preview(data: bytes, options: DecodeOptions, max_megapixels: float, side: in
         image.thumbnail((side, side), Image.Resampling.BOX)
     image.save(buffer, "PNG", compress_level=1)
     return Preview(buffer.getvalue(), size, rendering.decode, rendering.info)
-
-
-def shown(data: bytes, options: DecodeOptions, max_megapixels: float, largest_png: int) -> Shown:
-    """The picture as a PNG; as a JPEG if it has more than `largest_png` pixels, whose PNG takes seconds to write."""
-    picture = decode_picture(data, max_megapixels=max_megapixels, options=options)
-    image, buffer = Image.fromarray(picture.rgb), io.BytesIO()
-    if image.width * image.height <= largest_png:
-        image.save(buffer, "PNG", compress_level=1)
-        return Shown(buffer.getvalue(), "image/png", picture.decode, picture.info)
-    image.save(buffer, "JPEG", quality=92, subsampling=0)
-    return Shown(buffer.getvalue(), "image/jpeg", picture.decode, picture.info)
 
 
 def _compact(mask: NDArray[Any]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import BaseModel
 
 from deployments.http.openapi.answer_models import (
@@ -17,6 +18,7 @@ from deployments.http.openapi.answer_models import (
     EmbeddingAnswer,
     Health,
     ModelList,
+    PictureAnswer,
     SegmentAnswer,
 )
 from segmentation.weights.manifest import PROJECT_ROOT
@@ -30,6 +32,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "/backend_info": BackendInfo,
     "/health": Health,
     "/models": ModelList,
+    "/pictures/": PictureAnswer,
 }
 PICTURE = PROJECT_ROOT / "docs" / "images" / "coins.png"
 
@@ -62,7 +65,8 @@ def run(command: str, url: str, folder: Path, image_id: str = "") -> tuple[int, 
 
 def test_every_route_has_a_command() -> None:
     asked = [address(command) for command in commands("docs/api.md")]
-    assert {*MODELS, "/embeddings/"} <= set(asked)
+    assert {*MODELS, "/embeddings/", "/preview"} <= set(asked)
+    assert any("/pictures/$IMAGE_ID/preview" in command for command in commands("docs/api.md"))
     assert [address(command) for command in commands("README.md")] == ["/segment", "/segment"]
 
 
@@ -83,6 +87,9 @@ def test_the_command_answers_as_documented(command: str, url: str, tmp_path: Pat
         assert "mask" in {event["event"] for event in events}
     elif media_type == "application/octet-stream":
         assert np.load(tmp_path / "embedding.npy").shape == (1, 256, 8, 8)
+    elif media_type == "image/png":
+        with Image.open(tmp_path / "preview.png") as preview, Image.open(PICTURE) as picture:
+            assert preview.size == picture.size
     else:
         assert media_type == "application/json"
         MODELS[address(command)].model_validate_json(body, strict=True)

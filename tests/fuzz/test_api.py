@@ -22,6 +22,7 @@ WITH_INPUT = [
     ("POST", "/segment"),
     ("POST", "/segment/auto"),
     ("POST", "/embeddings"),
+    ("POST", "/preview"),
     ("GET", "/embeddings/{image_id}"),
     ("GET", "/pictures/{image_id}"),
     ("GET", "/pictures/{image_id}/preview"),

@@ -51,14 +51,15 @@ IMAGE_ID_PARAMETER = {
     "schema": {"type": "string", "pattern": IMAGE_ID},
     "example": IMAGE_ID_EXAMPLE,
 }
+MODEL_PARAMETER = {
+    "name": "model",
+    "in": "query",
+    "description": "whose picture it is; the server's default model if none is named",
+    "schema": {"type": "string"},
+}
 EMBEDDING_PARAMETERS = [
     IMAGE_ID_PARAMETER,
-    {
-        "name": "model",
-        "in": "query",
-        "description": "whose picture it is; the server's default model if none is named",
-        "schema": {"type": "string"},
-    },
+    MODEL_PARAMETER,
     {
         "name": "If-None-Match",
         "in": "header",

@@ -344,7 +344,7 @@ def test_the_description_names_every_route_and_resolves(client: TestClient) -> N
     ours = {path for path, item in document["paths"].items() if not any("tags" in one for one in item.values())}
     assert ours == {
         "/segment", "/segment/auto", "/analyze", "/analyze/presets", "/embeddings", "/embeddings/{image_id}",
-        "/pictures/{image_id}", "/pictures/{image_id}/preview", "/models", "/backend_info", "/health",
+        "/pictures/{image_id}", "/pictures/{image_id}/preview", "/preview", "/models", "/backend_info", "/health",
     }  # fmt: skip
     text = json.dumps(document)
     for reference in [part.split('"')[0] for part in text.split('"$ref": "')[1:]]:

@@ -1,7 +1,7 @@
 // The objects drawn as bitmaps, for when there are too many to draw as paths in each frame: one of fills, one of outlines.
 
 import { outlineOf } from "./outline.js";
-import { Pyramid } from "./pyramid.js";
+import { LARGEST_SIDE, Pyramid } from "./pyramid.js";
 import { nextFrame } from "./dom.js";
 
 /** @typedef {import("../types").Region} Region */
@@ -20,11 +20,13 @@ export class Layers {
    */
   constructor(width, height, stroke) {
     /** Pixels of the bitmaps a pixel of the picture. */
-    this.resolution = Math.min(1, Math.sqrt(MOST_PIXELS / (width * height)));
+    this.resolution = Math.min(1, Math.sqrt(MOST_PIXELS / (width * height)), LARGEST_SIDE / Math.max(width, height));
     this.stroke = stroke;
     const size = [Math.ceil(width * this.resolution), Math.ceil(height * this.resolution)];
     this.fills = new Pyramid(size[0], size[1]);
     this.outlines = new Pyramid(size[0], size[1]);
+    /** The same along x and y, as whole bitmaps have them. */
+    this.scale = [size[0] / width, size[1] / height];
   }
 
   /**
@@ -101,7 +103,7 @@ export class Layers {
   #paint({ region, colour }) {
     const { path } = outlineOf(region);
     const [fill, line] = [this.fills.context, this.outlines.context];
-    for (const context of [fill, line]) context.setTransform(this.resolution, 0, 0, this.resolution, 0, 0);
+    for (const context of [fill, line]) context.setTransform(this.scale[0], 0, 0, this.scale[1], 0, 0);
     fill.fillStyle = colour;
     fill.fill(path);
     // What lies below an object does not shine through it.

@@ -22,6 +22,14 @@ import { TakeHome } from "./take_home.js";
 /** @typedef {import("../types").Doc} Doc */
 /** @typedef {import("../types").Region} Region */
 
+/**
+ * What is seen of a picture.
+ * @typedef {object} Shown
+ * @property {ImageBitmap} bitmap perhaps reduced
+ * @property {[number, number]} size height, width of the picture
+ * @property {import("./session.js").Holds | null} holds what the server says of the file, where it shows it
+ */
+
 const HINT = "Click an object, right-click to take away, drag a box.";
 
 export class App {
@@ -38,8 +46,8 @@ export class App {
   /** What runs and can be cancelled. @type {{what: string, cancel: () => void}[]} */ #runs = [];
   #nextKey = 1;
   #opening = 0;
-  /** @type {ImageBitmap | null} */ #bitmap = null;
-  /** What was open before the picture that is being opened. @type {{name: string, bitmap: ImageBitmap | null, done: import("./snippets.js").Done | null, store: ReturnType<Store["save"]>, session: ReturnType<Session["save"]>} | null} */
+  /** What is seen of the picture. @type {Shown | null} */ #shown = null;
+  /** What was open before the picture that is being opened. @type {{name: string, shown: Shown | null, done: import("./snippets.js").Done | null, store: ReturnType<Store["save"]>, session: ReturnType<Session["save"]>} | null} */
   #before = null;
   /** @type {(() => void) | null} */ #away = null;
 
@@ -95,7 +103,7 @@ export class App {
   async open(file, name, decode = null) {
     const opening = ++this.#opening;
     const current = () => opening === this.#opening;
-    if (this.isReady) this.#before = { name: this.name, bitmap: this.#bitmap, done: this.done, store: this.store.save(), session: this.session.save() };
+    if (this.isReady) this.#before = { name: this.name, shown: this.#shown, done: this.done, store: this.store.save(), session: this.session.save() };
     this.isReady = false;
     this.isOpening = true;
     this.everything.forget();
@@ -114,20 +122,21 @@ export class App {
       const loaded = await file;
       const here = decode || (await isDeep(loaded)) ? null : await readHere(loaded);
       if (!current()) return;
-      if (here) this.#show(here);
+      if (here) this.#show({ bitmap: here, size: [here.height, here.width], holds: null });
       const preview = here ? null : this.#serversView({ file, name, decode });
-      preview?.catch(() => {}); // answered below
+      preview?.then((shown) => current() && this.#show(shown), () => {}); // answered below
       const encoded = await sent;
       if (!current()) return;
       const [height, width] = encoded.size;
-      if (!here || here.width !== width || here.height !== height) {
-        const shown = await (preview ?? this.#serversView({ file, name, decode }));
+      const isOther = here && (here.width !== width || here.height !== height);
+      if (preview) await preview;
+      else if (isOther || encoded.decode?.scaling) {
+        const shown = await this.#serversView({ file, name, decode });
         if (!current()) return;
-        this.#forgetPrompt();
-        this.#show(shown.bitmap);
-        this.decode.show(shown.holds);
+        if (isOther) this.#forgetPrompt();
+        this.#show(shown);
       }
-      showName(name, encoded.size);
+      if (!current()) return;
       this.isReady = true;
       this.isOpening = false;
       this.#before = null;
@@ -153,7 +162,7 @@ export class App {
   #goBack() {
     const before = this.#before;
     show(byId("empty"), !before);
-    if (!before?.bitmap) {
+    if (!before?.shown) {
       this.session.restore({ opened: null, encoding: null });
       this.store.reset({ rules: this.store.doc.rules, preset: this.store.doc.preset });
       this.stage.setPicture(null);
@@ -163,23 +172,26 @@ export class App {
     this.session.restore(before.session);
     this.name = before.name;
     this.done = before.done;
-    this.#show(before.bitmap);
+    this.#show(before.shown);
     this.store.restore(before.store);
     this.isReady = true;
   }
 
-  /** @param {import("./session.js").Opened} opened */
+  /** @param {import("./session.js").Opened} opened @returns {Promise<Shown>} */
   async #serversView(opened) {
     const { image, holds } = await this.session.preview(opened);
-    return { bitmap: await createImageBitmap(image), holds };
+    return { bitmap: await createImageBitmap(image), size: holds.size, holds };
   }
 
-  /** @param {ImageBitmap} bitmap */
-  #show(bitmap) {
-    this.#bitmap = bitmap;
-    this.stage.setPicture(bitmap);
-    showName(this.name, [bitmap.height, bitmap.width]);
+  /** @param {Shown} shown */
+  #show(shown) {
+    this.#shown = shown;
+    this.stage.setPicture(shown.bitmap, shown.size);
+    if (shown.holds) this.decode.show(shown.holds);
+    else this.decode.hide();
+    showName(this.name, shown.size);
     this.scale.drawBar();
+    this.showItems();
   }
 
   /**

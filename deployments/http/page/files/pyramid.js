@@ -2,6 +2,9 @@
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Rectangle */
 
+/** Pixels. Browsers draw nothing on canvases that are much larger. */
+export const LARGEST_SIDE = 8192;
+
 export class Pyramid {
   /** @type {HTMLCanvasElement[]} */ #levels;
   /** What of each level is out of date. @type {(Rectangle | null)[]} */ #stale = [null];

@@ -21,8 +21,9 @@ import { Problem } from "./api.js";
  */
 
 /**
- * What a file holds.
+ * What a file holds, and how it was read.
  * @typedef {object} Holds
+ * @property {[number, number]} size height, width of the picture
  * @property {number | null} pages
  * @property {number} channels
  * @property {string[]} channel_names
@@ -31,6 +32,8 @@ import { Problem } from "./api.js";
  * @property {Decode} decode
  */
 
+/** Pixels of the long side of a picture that the server shows. */
+const PREVIEW_SIDE = 4096;
 const ANOTHER_PICTURE = () => new DOMException("another picture was opened", "AbortError");
 
 export class Session {
@@ -109,12 +112,12 @@ export class Session {
   }
 
   /**
-   * The picture as the server reads it, and what its file holds.
+   * The picture as the server reads it, which may be reduced, and what its file holds.
    * @param {Opened} opened
    * @returns {Promise<{image: Blob, holds: Holds}>}
    */
   async preview(opened) {
-    const answer = await this.api.send("preview", { form: await this.#form(opened), signal: this.#abort.signal });
+    const answer = await this.api.send(`preview?side=${PREVIEW_SIDE}`, { form: await this.#form(opened), signal: this.#abort.signal });
     return { holds: JSON.parse(answer.headers.get("Sam-Picture") || "{}"), image: await answer.blob() };
   }
 

@@ -2,7 +2,7 @@
 
 import { Layers, bySize, overlaps } from "./layers.js";
 import { outlineOf } from "./outline.js";
-import { Pyramid, contextOf, newCanvas } from "./pyramid.js";
+import { LARGEST_SIDE, Pyramid, contextOf, newCanvas } from "./pyramid.js";
 import { View } from "./view.js";
 
 /** @typedef {import("../types").Box} Box */
@@ -49,16 +49,20 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(canvas); // once at the start, too
   }
 
-  /** @param {ImageBitmap | null} bitmap */
-  setPicture(bitmap) {
+  /**
+   * @param {ImageBitmap | null} bitmap
+   * @param {[number, number]} [size] height, width of the picture, which the bitmap may be a reduced one of
+   */
+  setPicture(bitmap, size = [0, 0]) {
     this.#picture = null;
     this.#layers = null;
     this.#shapes = [];
     if (bitmap) {
-      this.#picture = new Pyramid(bitmap.width, bitmap.height);
-      this.#picture.context.drawImage(bitmap, 0, 0);
+      const reduction = Math.min(1, LARGEST_SIDE / Math.max(bitmap.width, bitmap.height));
+      this.#picture = new Pyramid(Math.ceil(bitmap.width * reduction), Math.ceil(bitmap.height * reduction));
+      this.#picture.context.drawImage(bitmap, 0, 0, this.#picture.width, this.#picture.height);
       this.#picture.touch();
-      this.view.setPicture(bitmap.width, bitmap.height);
+      this.view.setPicture(size[1], size[0]);
     }
     this.changedView();
   }
@@ -149,7 +153,7 @@ export class Stage {
     if (look.cutout) {
       this.#drawCutout(context, density);
     } else {
-      this.#drawBitmap(context, this.#picture, 1, density);
+      this.#drawBitmap(context, this.#picture, density);
       this.#drawShapes(context, density);
     }
     place();
@@ -157,22 +161,25 @@ export class Stage {
   }
 
   /**
+   * Draws a bitmap of the whole picture.
    * @param {CanvasRenderingContext2D} context placed
-   * @param {Pyramid} pyramid @param {number} resolution its pixels a pixel of the picture @param {number} density
+   * @param {Pyramid} pyramid @param {number} density
    */
-  #drawBitmap(context, pyramid, resolution, density) {
+  #drawBitmap(context, pyramid, density) {
     const { view } = this;
-    const zoom = (density * view.scale) / resolution;
+    const zoom = (density * view.scale * view.width) / pyramid.width;
     const { image, reduction } = pyramid.at(zoom);
+    // Pixels of the picture a pixel of the image. The last column and row of a reduced image may stand for half a pixel.
+    const unitX = (view.width * reduction) / pyramid.width;
+    const unitY = (view.height * reduction) / pyramid.height;
     // Only what is in sight is read.
-    const unit = reduction / resolution;
-    const left = Math.max(0, Math.floor(-view.x / view.scale / unit) - 1);
-    const top = Math.max(0, Math.floor(-view.y / view.scale / unit) - 1);
-    const right = Math.min(image.width, Math.ceil((view.canvasWidth - view.x) / view.scale / unit) + 1);
-    const bottom = Math.min(image.height, Math.ceil((view.canvasHeight - view.y) / view.scale / unit) + 1);
+    const left = Math.max(0, Math.floor(-view.x / view.scale / unitX) - 1);
+    const top = Math.max(0, Math.floor(-view.y / view.scale / unitY) - 1);
+    const right = Math.min(image.width, Math.ceil((view.canvasWidth - view.x) / view.scale / unitX) + 1);
+    const bottom = Math.min(image.height, Math.ceil((view.canvasHeight - view.y) / view.scale / unitY) + 1);
     if (right <= left || bottom <= top) return;
     context.imageSmoothingEnabled = zoom * reduction < 6;
-    context.drawImage(image, left, top, right - left, bottom - top, left * unit, top * unit, (right - left) * unit, (bottom - top) * unit);
+    context.drawImage(image, left, top, right - left, bottom - top, left * unitX, top * unitY, (right - left) * unitX, (bottom - top) * unitY);
   }
 
   /** @param {CanvasRenderingContext2D} context placed @param {number} density */
@@ -180,11 +187,11 @@ export class Stage {
     const { look } = this;
     const near = this.#inSight();
     if (this.#layers?.ready && !near) {
-      const { fills, outlines, resolution } = this.#layers;
+      const { fills, outlines } = this.#layers;
       context.globalAlpha = look.opacity;
-      if (look.fill) this.#drawBitmap(context, fills, resolution, density);
+      if (look.fill) this.#drawBitmap(context, fills, density);
       context.globalAlpha = 1;
-      if (look.outline) this.#drawBitmap(context, outlines, resolution, density);
+      if (look.outline) this.#drawBitmap(context, outlines, density);
       return;
     }
     const shapes = near ?? this.#shapes;
@@ -230,12 +237,12 @@ export class Stage {
       masks = this.#scratch;
       const scratch = contextOf(masks);
       this.#place(scratch, density);
-      this.#drawBitmap(scratch, this.#layers.fills, this.#layers.resolution, density);
+      this.#drawBitmap(scratch, this.#layers.fills, density);
     } else masks = this.#fills(near ?? this.#shapes, density, context);
     const scratch = contextOf(masks);
     scratch.globalCompositeOperation = "source-in";
     this.#place(scratch, density);
-    if (this.#picture) this.#drawBitmap(scratch, this.#picture, 1, density);
+    if (this.#picture) this.#drawBitmap(scratch, this.#picture, density);
     scratch.globalCompositeOperation = "source-over";
     context.fillStyle = "#808080";
     context.globalAlpha = 0.16;

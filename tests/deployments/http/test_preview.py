@@ -18,8 +18,10 @@ def tiff(values: np.ndarray, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def preview(client: TestClient, data: bytes, request: str = "{}") -> tuple[np.ndarray, dict[str, object]]:
-    answer = client.post("/preview", files={"image": data}, data={"request": request})
+def preview(
+    client: TestClient, data: bytes, request: str = "{}", query: str = ""
+) -> tuple[np.ndarray, dict[str, object]]:
+    answer = client.post(f"/preview{query}", files={"image": data}, data={"request": request})
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "image/png"
     return np.array(Image.open(io.BytesIO(answer.content))), json.loads(answer.headers["sam-picture"])
@@ -56,5 +58,33 @@ def test_what_can_not_be_read_is_a_problem(
     assert client.post("/preview", files=files, data={"request": request_}).json()["code"] == code
 
 
-def test_an_id_is_no_file(client: TestClient) -> None:
-    assert client.post("/preview", json={"image_id": "x"}).json()["errors"][0]["pointer"] == "/image_id"
+def test_a_preview_is_as_small_as_asked_and_tells_the_size_of_the_picture(client: TestClient) -> None:
+    shown, holds = preview(client, tiff(PAGES[0]), query="?side=10")
+    assert shown.shape == (8, 10, 3)
+    assert holds["size"] == [40, 50]
+    assert client.post("/preview?side=8193", files={"image": tiff(PAGES[0])}).status_code == 422
+
+
+def test_sent_and_held_are_the_same_picture(client: TestClient) -> None:
+    data = tiff(PAGES[0])
+    image_id = client.post("/embeddings", files={"image": data}).json()["image_id"]
+    sent = client.post("/preview", files={"image": data})
+    held = client.get(f"/pictures/{image_id}/preview")
+    by_id = client.post("/preview", json={"image_id": image_id})
+    assert sent.content == held.content == by_id.content
+    assert sent.headers["sam-picture"] == held.headers["sam-picture"] == by_id.headers["sam-picture"]
+    document = client.get(f"/pictures/{image_id}").json()
+    assert document == {"image_id": image_id, **json.loads(sent.headers["sam-picture"])}
+
+
+def test_a_preview_keeps_nothing(client: TestClient) -> None:
+    assert client.post("/preview", json={"image_id": "x"}).json()["code"] == "unknown_image"
+
+
+def test_more_names_than_a_header_carries_are_left_out(client: TestClient) -> None:
+    labels = [f"channel {number} \u00e9" for number in range(500)]
+    data = tiff(np.zeros((500, 4, 4), np.uint16), imagej=True, metadata={"Labels": labels, "axes": "CYX"})
+    answer = client.post("/preview", files={"image": data})
+    assert len(answer.headers["sam-picture"]) < 8_000
+    holds = json.loads(answer.headers["sam-picture"])
+    assert (holds["channels"], holds["channel_names"]) == (500, [])
