@@ -26,6 +26,7 @@ NAMES = {
         "reference",
         "onnx fp32",
         "openvino fp32",
+        "openvino bf16",
         "onnx int8",
         "pytorch fp32",
         "pytorch bf16",

@@ -27,16 +27,17 @@ from segmentation.backends.protocol import DecoderBackend, EncoderBackend
 from segmentation.backends.pytorch.backend import PyTorchDecoder, PyTorchEncoder
 from segmentation.backends.pytorch.checkpoint import fit
 from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
-from segmentation.backends.select import models_of
+from segmentation.backends.select import is_installed, models_of
 from segmentation.cpus import usable_cpus
 from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
 from segmentation.settings import RuntimeSettings, resolve_runtime
+from segmentation.weights.architecture import Architecture
 from segmentation.weights.checkpoints import sha256_file
 from segmentation.weights.manifest import ModelEntry, find_model
 from segmentation.weights.tensors import read_checkpoint
 
 PRECISIONS = ("fp32", "int8", "bf16")
-"""What can be converted to. bf16 runs on PyTorch: its conversion only measures the quality."""
+"""What can be converted to. PyTorch runs bf16 too, from the checkpoint; the conversion also measures that quality."""
 
 STOCK_DECODER = "stock-decoder"
 
@@ -96,13 +97,18 @@ def convert(
 
     threads = usable_cpus()
     if precision == "bf16":
+        say("on PyTorch:")
         encoder = PyTorchEncoder(checkpoint, spec.architecture, threads=threads, precision=precision)
         decoder = PyTorchDecoder(checkpoint, spec.architecture, threads=threads)
         quality = _measured(encoder, decoder, sam, say)
         path = record_path(onnx_dir, spec.name, precision)
         write_record(path, quality, source)
         say(f"wrote {path}")
-        return
+        del encoder, decoder
+        if lacking := _lacks_for_bf16(flags):
+            say(f"no ONNX encoder in bf16 was made, {lacking}")
+            return
+        say("on OpenVINO:")
 
     def check(encoder: Path, decoder: Path) -> Mapping[str, str]:
         say(f"comparing with PyTorch, limit {TOLERANCE:g}")
@@ -114,7 +120,7 @@ def convert(
             raise ParityError(
                 f"{failed} errors are above {TOLERANCE:g}: the converted model is wrong and was discarded"
             )
-        ours = OnnxEncoder(encoder, spec.architecture, threads=threads, precision=precision)
+        ours = open_converted(encoder, spec.architecture, threads=threads, precision=precision)
         return to_metadata(_measured(ours, OnnxDecoder(decoder, spec.architecture, threads=threads), sam, say))
 
     if not force:
@@ -146,6 +152,22 @@ def refuse_precision(precision: str, flags: Callable[[], frozenset[str] | None] 
             "this CPU has no VNNI or AMX and computes int8 products wrong, so the quality can't be measured here: "
             "convert on one with them and copy the files"
         )
+
+
+def _lacks_for_bf16(flags: Callable[[], frozenset[str] | None]) -> str:
+    """Why the quality of an ONNX encoder in bf16 can't be measured here; empty if it can."""
+    if not runs("onnx", "bf16", "cpu", flags()):
+        return "as this CPU has no AVX512-BF16 or AMX to measure its quality with"
+    return "" if is_installed("openvino") else "as openvino is not installed: install the extra 'cpu'"
+
+
+def open_converted(path: Path, architecture: Architecture, *, threads: int, precision: str) -> EncoderBackend:
+    """A converted encoder on the runtime of its precision, on this CPU."""
+    if precision == "bf16":
+        from segmentation.backends.onnx.openvino_encoder import OpenVinoEncoder  # noqa: PLC0415  (optional)
+
+        return OpenVinoEncoder(path, architecture, threads=threads, precision=precision)
+    return OnnxEncoder(path, architecture, threads=threads, precision=precision)
 
 
 def _measured(encoder: EncoderBackend, decoder: DecoderBackend, sam: Sam, say: Say) -> Quality:

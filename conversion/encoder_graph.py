@@ -16,7 +16,7 @@ from conversion.normalised import inside_picture, stretched
 from conversion.parts import Parts
 from conversion.tiny_vit_graph import build_tiny_vit
 from conversion.weights import Weights
-from conversion.whole_attention import float_whole_attend, int8_whole_attend
+from conversion.whole_attention import float_whole_attend, fused_whole_attend, int8_whole_attend
 from conversion.windows import Windows
 from segmentation.errors import ConfigurationError
 from segmentation.weights.architecture import Architecture, TinyVitArchitecture, VitArchitecture
@@ -31,6 +31,15 @@ RECIPES = {
         mlp=float_mlp,
         rows=1024,  # hidden activations of 21 MB for `vit_h`
         attend=float_whole_attend,
+        attend_windows=plain_attend,
+        smooths=False,
+    ),
+    "bf16": Recipe(  # float32 in the file: OpenVINO computes it in bf16
+        linear=float_linear,
+        projection=float_linear,
+        mlp=float_mlp,
+        rows=None,
+        attend=fused_whole_attend,
         attend_windows=plain_attend,
         smooths=False,
     ),

@@ -69,9 +69,9 @@ def write_pair(
         ConfigurationError: another conversion into this folder is running.
         OSError: the files can't be written.
     """
-    with _grid_resources(onnx_dir) as grid_resources:
+    with _staging(onnx_dir) as staging:
         finished = pair_paths(onnx_dir, spec.name, precision)
-        encoder, decoder = pair_paths(grid_resources, spec.name, precision)
+        encoder, decoder = pair_paths(staging, spec.name, precision)
         facts = {
             "model_type": spec.name,
             "source_sha256": source.sha256,
@@ -140,22 +140,22 @@ def _write_sealed(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _grid_resources(onnx_dir: Path) -> Iterator[Path]:
+def _staging(onnx_dir: Path) -> Iterator[Path]:
     """A fresh hidden folder, removed at the end. A lock on `onnx_dir`, which the kernel releases, keeps it ours."""
     onnx_dir.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(onnx_dir, os.O_RDONLY)
-    grid_resources = onnx_dir / ".converting"
+    staging = onnx_dir / ".converting"
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(f"another conversion is writing to {onnx_dir}; wait for it") from None
         try:
-            shutil.rmtree(grid_resources, ignore_errors=True)
-            grid_resources.mkdir()
-            yield grid_resources
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            yield staging
         finally:
-            shutil.rmtree(grid_resources, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)
     finally:
         os.close(descriptor)
 

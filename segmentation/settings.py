@@ -66,9 +66,9 @@ class RuntimeSettings:
     )
     precision: str = setting(
         "fp32",
-        "of the image encoder. `int8` (ONNX on CPUs) needs a conversion with `--precision`; `bf16` and `fp16` (GPU "
-        "only) run on PyTorch. `auto` takes the fastest that runs here and whose masks were measured to agree with "
-        "fp32's",
+        "of the image encoder. `bf16` (OpenVINO on CPUs with AVX512-BF16 or AMX; PyTorch anywhere) and `int8` (ONNX "
+        "Runtime on CPUs) need a conversion with `--precision`; `fp16` runs on PyTorch on GPUs. `auto` takes the "
+        "fastest that runs here and whose masks were measured to agree with fp32's",
         choices=PRECISIONS,
     )
 

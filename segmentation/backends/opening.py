@@ -60,16 +60,18 @@ def _open_onnx_encoder(plan: RuntimePlan, device: str, threads: int) -> EncoderB
 
         return OpenVinoEncoder(path, architecture, threads=threads, precision=plan.precision)
 
-    fits_openvino = device == "cpu" and plan.precision == "fp32"
-    if plan.onnx_runtime == "openvino" and not fits_openvino:
-        raise ConfigurationError(
-            f"SAM_ONNX_RUNTIME=openvino runs fp32 encoders on CPUs, not {plan.precision} on {device}; leave it at auto"
-        )
-    openers: dict[str, Opener] = {"onnxruntime": on_onnxruntime}
-    if fits_openvino and is_installed("openvino"):
+    openers: dict[str, Opener] = {}
+    if plan.precision != "bf16":
+        openers["onnxruntime"] = on_onnxruntime
+    if device == "cpu" and plan.precision != "int8" and is_installed("openvino"):
         openers["openvino"] = on_openvino
     if plan.onnx_runtime != "auto":
-        openers = {plan.onnx_runtime: openers[plan.onnx_runtime]}
+        openers = {name: opener for name, opener in openers.items() if name == plan.onnx_runtime}
+    if not openers:  # the plan was made for another device, or openvino is not on this machine
+        raise ConfigurationError(
+            f"nothing runs {plan.precision} on {device} with SAM_ONNX_RUNTIME={plan.onnx_runtime} on this machine: "
+            "OpenVINO runs fp32 and bf16 on CPUs only"
+        )
     return open_fastest(openers, path, source=plan.source, threads=threads)
 
 

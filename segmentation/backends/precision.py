@@ -8,6 +8,7 @@ from segmentation.errors import ConfigurationError
 
 RUNS_ON: dict[tuple[str, str], tuple[str, ...]] = {
     ("onnx", "fp32"): ("cpu", "cuda"),
+    ("onnx", "bf16"): ("cpu",),
     ("onnx", "int8"): ("cpu",),
     ("pytorch", "fp32"): ("cpu", "cuda"),
     ("pytorch", "bf16"): ("cpu", "cuda"),
@@ -16,13 +17,18 @@ RUNS_ON: dict[tuple[str, str], tuple[str, ...]] = {
 """Devices of each (backend, precision)."""
 
 FASTEST_FIRST = {
-    "cpu": (("onnx", "int8"), ("pytorch", "bf16")),
+    "cpu": (("onnx", "bf16"), ("onnx", "int8"), ("pytorch", "bf16")),
     "cuda": (("pytorch", "bf16"), ("pytorch", "fp16")),
 }
 """What `auto` tries on each device before fp32."""
 
 _DEVICE_NAMES = {"cpu": "CPU", "cuda": "GPU"}
-_INT8_UNITS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+_UNITS: dict[tuple[str, str], tuple[frozenset[str], str]] = {
+    ("onnx", "int8"): (frozenset({"avx512_vnni", "avx_vnni", "amx_int8"}), "VNNI and AMX"),
+    ("onnx", "bf16"): (frozenset({"avx512_bf16", "amx_bf16"}), "AVX512-BF16 and AMX"),
+}
+"""Of an x86 CPU, one of which a (backend, precision) needs; and their names. Without VNNI or AMX, ONNX Runtime adds
+int8 products in 16 bits, which overflow. Without units for bf16, OpenVINO computes in float32."""
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
@@ -34,11 +40,8 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
 
 
 def runs(backend: str, precision: str, device: str, flags: frozenset[str] | None) -> bool:
-    """Whether a backend computes right in this precision on this device.
-
-    On x86 without VNNI or AMX, ONNX Runtime adds int8 products in 16 bits, which overflow.
-    """
-    return device in RUNS_ON.get((backend, precision), ()) and not _lacks_units(precision, flags)
+    """Whether a backend computes in this precision on this device."""
+    return device in RUNS_ON.get((backend, precision), ()) and not _lacks_units(backend, precision, flags)
 
 
 def refuse(backend: str, precision: str, devices: Sequence[str], flags: frozenset[str] | None) -> None:
@@ -62,7 +65,8 @@ def refuse(backend: str, precision: str, devices: Sequence[str], flags: frozense
         if name in backends and any(runs(name, kind, device, flags) for device in devices)
     ]
     asked = "" if backend == "auto" else f" with SAM_BACKEND={backend}"
-    why = " without VNNI and AMX" if _lacks_units(precision, flags) else ""
+    lacking = [name for name in backends if _lacks_units(name, precision, flags)]
+    why = f" without {_UNITS[lacking[0], precision][1]}" if lacking else ""
     elsewhere = sorted(
         f"{name} on a {_DEVICE_NAMES[place]}"
         for (name, kind), places in RUNS_ON.items()
@@ -76,5 +80,6 @@ def refuse(backend: str, precision: str, devices: Sequence[str], flags: frozense
     )
 
 
-def _lacks_units(precision: str, flags: frozenset[str] | None) -> bool:
-    return precision == "int8" and flags is not None and not flags & _INT8_UNITS
+def _lacks_units(backend: str, precision: str, flags: frozenset[str] | None) -> bool:
+    needed = _UNITS.get((backend, precision))
+    return needed is not None and flags is not None and not flags & needed[0]

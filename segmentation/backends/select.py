@@ -2,12 +2,12 @@
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from segmentation.backends.onnx.files import OnnxPair, convert_command, verify_pair
-from segmentation.backends.precision import FASTEST_FIRST, RUNS_ON, cpu_flags, refuse, runs
+from segmentation.backends.precision import FASTEST_FIRST, cpu_flags, refuse, runs
 from segmentation.backends.quality import Quality, read_record, record_path
 from segmentation.errors import ConfigurationError, ModelFileError, TorchNeeded
 from segmentation.settings import RuntimeSettings
@@ -91,8 +91,16 @@ def plan_runtime(
     if settings.precision == "auto":
         return chooser.fastest(device or "cpu", flags())
     possible = ("cuda", "cpu") if settings.use_gpu else ("cpu",)
-    refuse(settings.backend, settings.precision, (device,) if device else possible, flags())
-    return chooser.plan(settings.backend, settings.precision)
+    devices, found = (device,) if device else possible, flags()
+    refuse(settings.backend, settings.precision, devices, found)
+    backend = _only_backend(settings.precision, devices, found) if settings.backend == "auto" else settings.backend
+    return chooser.plan(backend, settings.precision)
+
+
+def _only_backend(precision: str, devices: Sequence[str], flags: frozenset[str] | None) -> str:
+    """The backend, if only one runs a precision on any of these devices; else "auto"."""
+    able = [name for name in ("onnx", "pytorch") if any(runs(name, precision, one, flags) for one in devices)]
+    return able[0] if len(able) == 1 else "auto"
 
 
 class _Chooser:
@@ -111,6 +119,7 @@ class _Chooser:
         self.models = models
         self.download = download
         self.has_onnxruntime = installed("onnxruntime")
+        self.has_openvino = installed("openvino")
         self.has_torch = all(map(installed, TORCH_SIDE))
         self.findings: list[str] = []
 
@@ -133,10 +142,6 @@ class _Chooser:
 
     def plan(self, backend: str, precision: str) -> RuntimePlan:
         """A backend, "auto" for either, in one precision."""
-        if ("pytorch", precision) not in RUNS_ON:
-            backend = "onnx"
-        elif ("onnx", precision) not in RUNS_ON:
-            backend = "pytorch"
         pair, pair_fault = self._pair(precision)
         if backend == "onnx" or (backend == "auto" and pair):
             if pair is None:
@@ -177,6 +182,12 @@ class _Chooser:
     def _pair(self, precision: str) -> tuple[OnnxPair | None, ConfigurationError | None]:
         if not self.has_onnxruntime:
             return None, ConfigurationError("onnxruntime is not installed: install the extra 'cpu' or 'gpu'")
+        if precision == "bf16" and not self.has_openvino:
+            return None, ConfigurationError("openvino, which runs bf16, is not installed: install the extra 'cpu'")
+        if (precision, self.settings.onnx_runtime) in {("bf16", "onnxruntime"), ("int8", "openvino")}:
+            return None, ConfigurationError(
+                f"SAM_ONNX_RUNTIME={self.settings.onnx_runtime} does not run {precision}: leave it at auto"
+            )
         try:
             pair = verify_pair(self.settings.onnx_dir, self.entry, precision)
         except ModelFileError as error:

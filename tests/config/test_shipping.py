@@ -66,17 +66,17 @@ def test_pods_offer_the_metrics_where_ray_puts_them() -> None:
         assert str(ports["metrics"]) == group["rayStartParams"]["metrics-export-port"]
 
 
-def test_an_upload_carries_the_server_and_not_the_workshop() -> None:
+def test_an_upload_carries_the_server_and_not_the_development_files() -> None:
     excluded = get_excludes_from_ignore_files(PROJECT_ROOT, include_gitignore=True)
 
     def is_left_out(path: str) -> bool:
         # A folder that is left out is not walked into.
-        slots = [PROJECT_ROOT / path, *(PROJECT_ROOT / parent for parent in Path(path).parents if parent.name)]
-        return any(exclude(place) or exclude(Path(f"{place}/")) for exclude in excluded for place in slots)
+        paths = [PROJECT_ROOT / path, *(PROJECT_ROOT / parent for parent in Path(path).parents if parent.name)]
+        return any(exclude(place) or exclude(Path(f"{place}/")) for exclude in excluded for place in paths)
 
     assert [path for path in SERVER if is_left_out(path)] == []
-    grid_resources = (".venv/bin/python", "runs/pool/a.npy", "model/sam_vit_b_01ec64.pth", "training/train.py")
-    assert [path for path in (*grid_resources, "model/onnx/sam_vit_b_encoder.onnx") if not is_left_out(path)] == []
+    left_out = (".venv/bin/python", "runs/pool/a.npy", "model/sam_vit_b_01ec64.pth", "training/train.py")
+    assert [path for path in (*left_out, "model/onnx/sam_vit_b_encoder.onnx") if not is_left_out(path)] == []
 
 
 def test_the_image_copies_what_is_there_and_the_context_lets_in() -> None:

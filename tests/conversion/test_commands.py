@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny_pair
 import torch
-from int8 import needs_int8
+from cpu_units import needs_int8
 from segment_anything.modeling import Sam
 
 import conversion

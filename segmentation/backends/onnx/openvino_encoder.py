@@ -1,7 +1,7 @@
 """The image encoder on OpenVINO, for CPUs: runs the same file as ONNX Runtime. Needs openvino and numpy, no torch.
 
-Opens files that `onnx.files` found whole; does not verify them again. Knows no other precision than the file's own:
-float32 is computed in float32, whatever the CPU could do faster.
+Opens files that `onnx.files` found whole; does not verify them again. Computes in the file's own precision: float32 in
+float32, whatever the CPU could do faster, and bf16 in bf16.
 """
 
 from pathlib import Path
@@ -16,6 +16,8 @@ from segmentation.errors import ModelFileError
 from segmentation.weights.architecture import Architecture
 
 PROVIDER = "OpenVINO"
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's name of each precision."""
 
 
 class OpenVinoEncoder:
@@ -25,7 +27,7 @@ class OpenVinoEncoder:
         path: the encoder's ONNX file.
         architecture: of the model in it.
         threads: CPU threads of one call.
-        precision: of the file, for `runtime`.
+        precision: of the file, a key of `HINTS`.
 
     Raises:
         ModelFileError: OpenVINO can't load the file.
@@ -38,7 +40,7 @@ class OpenVinoEncoder:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             # By default bf16 is computed where the CPU has units for it.
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
             # Replicas share a machine: pinned threads of two of them would sit on the same cores.
             "ENABLE_CPU_PINNING": False,
         }

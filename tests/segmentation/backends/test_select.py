@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from int8 import needs_int8
+from cpu_units import needs_bf16, needs_int8
 from tiny_pair import MANIFEST, SPEC, convert, save_checkpoint
 
 from conversion.pair import Source, write_pair
@@ -132,7 +132,11 @@ def test_both_onnx_runtimes_stop_the_start(folder: Path) -> None:
         ({"precision": "fp16", "use_gpu": False}, None, "fp16 can't be run on a CPU;"),
         ({"precision": "int8"}, "cuda", "int8 can't be run on a GPU; it is for onnx on a CPU. Here run fp32 on onnx"),
         ({"precision": "int8", "backend": "pytorch"}, "cpu", "SAM_BACKEND=pytorch on a CPU.*Here run fp32 on pytorch"),
-        ({"precision": "bf16", "backend": "onnx"}, "cpu", "SAM_BACKEND=onnx on a CPU.*int8 on onnx"),
+        (
+            {"precision": "bf16", "backend": "onnx"},
+            "cpu",
+            "SAM_BACKEND=onnx on a CPU without AVX512-BF16 and AMX;.*int8 on onnx",
+        ),
     ],
 )
 def test_a_precision_that_can_not_run_names_what_can(
@@ -180,6 +184,57 @@ def test_int8_without_its_record_is_not_used(folder: Path) -> None:
     add_int8(folder, None)
     with pytest.raises(ConfigurationError, match=r"has no record of its quality.*--precision int8"):
         plan_runtime(settings_for(folder, precision="int8"), flags=lambda: VNNI)
+
+
+BF16 = VNNI | {"avx512_bf16"}
+
+
+def add_bf16(folder: Path, mask_iou: float) -> None:
+    """Adds a bf16 encoder with that record."""
+    source = Source(load_state_dict(folder / "tiny.pth"), sha256_file(folder / "tiny.pth"))
+    record = to_metadata(Quality(0.01, mask_iou, 100, "one"))
+    write_pair(SPEC, source, folder / "onnx", lambda *files: record, precision="bf16")
+
+
+@pytest.mark.parametrize(("mask_iou", "taken"), [(0.99, "bf16"), (0.97, "int8")])
+def test_precision_auto_takes_bf16_before_int8(folder: Path, mask_iou: float, taken: str) -> None:
+    add_int8(folder, 0.99)
+    add_bf16(folder, mask_iou)
+    settings = settings_for(folder, precision="auto")
+    plan = plan_runtime(settings, device="cpu", flags=lambda: BF16)
+    assert (plan.backend, plan.precision) == ("onnx", taken)
+    assert plan_runtime(settings, device="cpu", flags=lambda: VNNI).precision == "int8"
+
+
+def test_bf16_runs_on_openvino_where_it_can_and_else_on_pytorch(folder: Path) -> None:
+    add_bf16(folder, 0.5)
+    settings = settings_for(folder, precision="bf16")
+    plans = [
+        plan_runtime(settings, device=device, flags=lambda flags=flags: flags)
+        for device, flags in (("cpu", BF16), ("cpu", VNNI), ("cuda", BF16))
+    ]
+    assert [plan.backend for plan in plans] == ["onnx", "pytorch", "pytorch"]
+
+
+@needs_bf16
+def test_bf16_is_served_on_openvino(folder: Path) -> None:
+    add_bf16(folder, 0.5)
+    plan = plan_runtime(settings_for(folder, precision="bf16"), device="cpu")
+    encoder = open_encoder(plan, device="cpu", threads=1)
+    assert (encoder.runtime.providers, encoder.runtime.precision) == (("OpenVINO",), "bf16")
+    exact = open_encoder(plan_runtime(settings_for(folder), device="cpu"), device="cpu", threads=1)
+    side = encoder.architecture.image_size
+    picture = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    ours, wanted = (one.encode(picture, np.array([[side, side]])) for one in (encoder, exact))
+    # Not exact, or it did not run in bf16 at all.
+    assert 1e-4 < np.abs(ours - wanted).max() / np.abs(wanted).max() < 0.1
+
+
+@pytest.mark.parametrize(("precision", "runtime"), [("bf16", "onnxruntime"), ("int8", "openvino")])
+def test_a_runtime_that_does_not_run_the_precision_is_named(folder: Path, precision: str, runtime: str) -> None:
+    settings = settings_for(folder, precision=precision, onnx_runtime=runtime, backend="onnx")
+    with pytest.raises(ConfigurationError, match=f"SAM_ONNX_RUNTIME={runtime} does not run {precision}"):
+        plan_runtime(settings, device="cpu", flags=lambda: BF16)
 
 
 @pytest.mark.parametrize(("mask_iou", "taken"), [(0.99, "bf16"), (0.9, "fp32")])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny_pair
 import torch
-from int8 import needs_int8
+from cpu_units import needs_int8
 from numpy.typing import NDArray
 from oracle import TINY, random_sam
 
