@@ -2,14 +2,16 @@
 
 Contenders, same random weights, pictures and threads, in turn round by round:
     reference     the package's untouched `ImageEncoderViT` in PyTorch, float32.
-    onnx P        `OnnxEncoder` on what `conversion` makes in precision P. CPU only here.
+    onnx P        ONNX Runtime on what `conversion` makes in precision P. CPU only here.
+    openvino P    OpenVINO on the same.
+    export-R P    runtime R on the reference's plain ONNX export.
     pytorch P     `PyTorchEncoder` in precision P.
 
 Times are seconds a picture, by pictures in one call. The reference gets one picture a call on a CPU: two need 10 GB.
 Memory is the highest of a process of its own that opens one contender and encodes two pictures, one after the other.
 The reference's time depends on how fast the kernel hands out memory (`effort`): for 16 GB a picture of `vit_b`.
 Floors: products with weights, and attention's, at the GEMM rates measured in this run; int8 has the former in int8 and
-the latter in float32. They count products as they are usually computed; ONNX fp32 has an eighth fewer in its MLPs.
+the latter in float32.
 Quality is measured on the weights of `--quality` as the conversion does it, with the number of automatic masks (16
 points a side) beside it.
 
@@ -122,7 +124,8 @@ def _write_files(folder: Path, architecture: Architecture, names: list[str]) -> 
         torch.onnx.export(
             sam.image_encoder, nothing, str(folder / EXPORT), input_names=["x"], opset_version=17, dynamo=False
         )
-    precisions = sorted({_precision(name) for name in names if name.startswith(("onnx", "openvino"))})
+    ours = {_precision(name) for name in names if name.startswith(("onnx", "openvino"))}
+    precisions = sorted("fp32" if precision == "bf16" else precision for precision in ours)  # bf16 runs fp32's file
     if precisions:
         from conversion.pair import Source, write_pair  # noqa: PLC0415  (not needed on a GPU)
         from segmentation.weights.manifest import ModelSpec  # noqa: PLC0415

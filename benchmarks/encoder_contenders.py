@@ -27,6 +27,7 @@ NAMES = {
         "onnx fp32",
         "openvino fp32",
         "openvino bf16",
+        "openvino int8",
         "onnx int8",
         "pytorch fp32",
         "pytorch bf16",

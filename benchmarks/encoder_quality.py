@@ -16,6 +16,7 @@ from conversion.reference import build_reference
 from segmentation.automatic.generate import AutomaticParameters, generate
 from segmentation.backends.onnx.decoder import OnnxDecoder
 from segmentation.backends.onnx.encoder import OnnxEncoder
+from segmentation.backends.onnx.openvino_encoder import OpenVinoEncoder
 from segmentation.backends.protocol import EncoderBackend, RuntimeInfo
 from segmentation.backends.pytorch.backend import PyTorchEncoder
 from segmentation.weights.architecture import Architecture
@@ -57,11 +58,15 @@ def quality_of(model: str, names: list[str], threads: int) -> dict[str, dict[str
             encoder: EncoderBackend
             if name == "reference":
                 encoder = _Reference(sam, spec.architecture)
-            elif backend == "onnx":
-                path, _ = write_pair(spec, source, Path(folder), lambda *files: None, precision=precision)
-                encoder = OnnxEncoder(path, spec.architecture, threads=threads, precision=precision)
-            else:
+            elif backend in ("onnx", "openvino"):
+                in_file = "fp32" if precision == "bf16" else precision
+                path, _ = write_pair(spec, source, Path(folder), lambda *files: None, precision=in_file)
+                runtime = OnnxEncoder if backend == "onnx" else OpenVinoEncoder
+                encoder = runtime(path, spec.architecture, threads=threads, precision=precision)
+            elif backend == "pytorch":
                 encoder = PyTorchEncoder(checkpoint, spec.architecture, threads=threads, precision=precision)
+            else:  # the plain export is the reference's
+                continue
             _, decoder_path = write_pair(spec, source, Path(folder) / "decoder", lambda *files: None)
             decoder = OnnxDecoder(decoder_path, spec.architecture, threads=threads)
             masks = [len(generate(encoder, decoder, image, AUTOMATIC)) for image in pictures]

@@ -17,6 +17,7 @@ PACKAGES = (
     "triton",
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
     "segment-anything",
     "transformers",
     "numpy",

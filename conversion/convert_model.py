@@ -15,7 +15,7 @@ from pathlib import Path
 from conversion.convert_to_onnx import (
     STOCK_DECODER,
     add_common_arguments,
-    convert,
+    convert_or_measure,
     convert_stock_decoder,
     find_pair,
     model_spec,
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         refuse_precision(options.precision)  # before gigabytes are downloaded for it
         checkpoint = ensure_checkpoint(spec, settings.model_dir)
         known = models_of(settings).values()
-        convert(checkpoint, spec, settings.onnx_dir, precision=options.precision, force=options.force, known=known)
+        convert_or_measure(checkpoint, spec, settings.onnx_dir, options.precision, force=options.force, known=known)
         if STOCK_DECODER in options.also:
             convert_stock_decoder(checkpoint, spec, settings.onnx_dir, known=known)
 
@@ -57,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _is_converted(spec: ModelEntry, model_dir: Path, onnx_dir: Path, precision: str) -> bool:
     """Whether a whole pair is there and there is no checkpoint to compare it with: then none is downloaded for it."""
-    return find_checkpoint(spec, model_dir) is None and find_pair(onnx_dir, spec, precision) is not None
+    pair = find_pair(onnx_dir, spec, precision) if find_checkpoint(spec, model_dir) is None else None
+    return pair is not None and (precision != "bf16" or pair.quality is not None)
 
 
 if __name__ == "__main__":

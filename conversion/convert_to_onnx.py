@@ -24,7 +24,7 @@ from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.backends.onnx.files import OnnxPair, pair_paths, read_metadata, verify_pair
 from segmentation.backends.precision import cpu_flags, runs
 from segmentation.backends.protocol import DecoderBackend, EncoderBackend
-from segmentation.backends.pytorch.backend import PyTorchDecoder, PyTorchEncoder
+from segmentation.backends.pytorch.backend import PyTorchEncoder
 from segmentation.backends.pytorch.checkpoint import fit
 from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
 from segmentation.backends.select import is_installed, models_of
@@ -37,7 +37,7 @@ from segmentation.weights.manifest import ModelEntry, find_model
 from segmentation.weights.tensors import read_checkpoint
 
 PRECISIONS = ("fp32", "int8", "bf16")
-"""What can be converted to. PyTorch runs bf16 too, from the checkpoint; the conversion also measures that quality."""
+"""What can be converted to. bf16 has no files of its own: it is measured."""
 
 STOCK_DECODER = "stock-decoder"
 
@@ -96,19 +96,6 @@ def convert(
     say(f"converting {checkpoint} ({spec.name})")
 
     threads = usable_cpus()
-    if precision == "bf16":
-        say("on PyTorch:")
-        encoder = PyTorchEncoder(checkpoint, spec.architecture, threads=threads, precision=precision)
-        decoder = PyTorchDecoder(checkpoint, spec.architecture, threads=threads)
-        quality = _measured(encoder, decoder, sam, say)
-        path = record_path(onnx_dir, spec.name, precision)
-        write_record(path, quality, source)
-        say(f"wrote {path}")
-        del encoder, decoder
-        if lacking := _lacks_for_bf16(flags):
-            say(f"no ONNX encoder in bf16 was made, {lacking}")
-            return
-        say("on OpenVINO:")
 
     def check(encoder: Path, decoder: Path) -> Mapping[str, str]:
         say(f"comparing with PyTorch, limit {TOLERANCE:g}")
@@ -126,6 +113,57 @@ def convert(
     if not force:
         _refuse_other_decoder(pair_paths(onnx_dir, spec.name)[1], source)
     for path in write_pair(spec, Source(state, source), onnx_dir, check, precision=precision):
+        say(f"wrote {path}")
+
+
+def convert_or_measure(
+    checkpoint: Path,
+    entry: ModelEntry,
+    onnx_dir: Path,
+    precision: str,
+    *,
+    force: bool = False,
+    known: Iterable[ModelEntry] = (),
+) -> None:
+    """What `--precision` asks for: `measure_bf16`, or `convert`."""
+    if precision == "bf16":
+        measure_bf16(checkpoint, entry, onnx_dir, force=force, known=known)
+    else:
+        convert(checkpoint, entry, onnx_dir, precision=precision, force=force, known=known)
+
+
+def measure_bf16(
+    checkpoint: Path,
+    entry: ModelEntry,
+    onnx_dir: Path,
+    *,
+    force: bool = False,
+    say: Say = print,
+    flags: Callable[[], frozenset[str] | None] = cpu_flags,
+    known: Iterable[ModelEntry] = (),
+) -> None:
+    """Measures the quality of bf16, which has no files of its own. Arguments and errors as `convert`.
+
+    PyTorch computes it from the checkpoint, OpenVINO from the float32 pair, which is made if it is not there.
+    """
+    convert(checkpoint, entry, onnx_dir, force=force, say=say, flags=flags, known=known)
+    state = read_checkpoint(checkpoint).state
+    spec, source, threads = fit(entry, state, str(checkpoint), known), sha256_file(checkpoint), usable_cpus()
+    sam = build_reference(spec.architecture, state, checkpoint)
+    encoders: dict[str, Callable[[], EncoderBackend]] = {
+        "pytorch": lambda: PyTorchEncoder(checkpoint, spec.architecture, threads=threads, precision="bf16"),
+        "openvino": lambda: open_converted(
+            pair_paths(onnx_dir, spec.name)[0], spec.architecture, threads=threads, precision="bf16"
+        ),
+    }
+    if lacking := _lacks_for_bf16(flags):
+        say(f"bf16 on OpenVINO is not measured, {lacking}")
+        del encoders["openvino"]
+    decoder = OnnxDecoder(pair_paths(onnx_dir, spec.name)[1], spec.architecture, threads=threads)
+    for runtime, opened in encoders.items():
+        path = record_path(onnx_dir, spec.name, "bf16", runtime)
+        say(f"bf16 on {runtime}")
+        write_record(path, _measured(opened(), decoder, sam, say), source)
         say(f"wrote {path}")
 
 
@@ -155,15 +193,15 @@ def refuse_precision(precision: str, flags: Callable[[], frozenset[str] | None] 
 
 
 def _lacks_for_bf16(flags: Callable[[], frozenset[str] | None]) -> str:
-    """Why the quality of an ONNX encoder in bf16 can't be measured here; empty if it can."""
+    """Why the quality of bf16 on OpenVINO can't be measured here; empty if it can."""
     if not runs("onnx", "bf16", "cpu", flags()):
-        return "as this CPU has no AVX512-BF16 or AMX to measure its quality with"
+        return "as this CPU has no AVX512-BF16 or AMX"
     return "" if is_installed("openvino") else "as openvino is not installed: install the extra 'cpu'"
 
 
 def open_converted(path: Path, architecture: Architecture, *, threads: int, precision: str) -> EncoderBackend:
-    """A converted encoder on the runtime of its precision, on this CPU."""
-    if precision == "bf16":
+    """A converted encoder on the runtime that computes it fastest, and least exactly, on this CPU."""
+    if precision == "bf16" or (precision == "int8" and is_installed("openvino")):
         from segmentation.backends.onnx.openvino_encoder import OpenVinoEncoder  # noqa: PLC0415  (optional)
 
         return OpenVinoEncoder(path, architecture, threads=threads, precision=precision)
@@ -243,7 +281,7 @@ def main(argv: list[str] | None = None) -> int:
         spec = model_spec(settings, options.model_type)
         onnx_dir = options.output_dir or settings.onnx_dir
         known = models_of(settings).values()
-        convert(options.checkpoint, spec, onnx_dir, precision=options.precision, force=options.force, known=known)
+        convert_or_measure(options.checkpoint, spec, onnx_dir, options.precision, force=options.force, known=known)
         if STOCK_DECODER in options.also:
             convert_stock_decoder(options.checkpoint, spec, onnx_dir, known=known)
 

@@ -7,16 +7,14 @@ is a `Recipe` of the blocks.
 import numpy as np
 from numpy.typing import NDArray
 
-from conversion.attention import Recipe, attention, plain_attend, projection
+from conversion.attention import Recipe, attention, projection
 from conversion.graph import Graph
 from conversion.layers import norm
-from conversion.linears import float_linear, int8_linear, int8_linear_by_row, smooth
+from conversion.linears import float_linear, int8_linear, smooth
 from conversion.mlp import float_mlp, int8_mlp
 from conversion.normalised import inside_picture, stretched
-from conversion.parts import Parts
 from conversion.tiny_vit_graph import build_tiny_vit
 from conversion.weights import Weights
-from conversion.whole_attention import float_whole_attend, fused_whole_attend, int8_whole_attend
 from conversion.windows import Windows
 from segmentation.errors import ConfigurationError
 from segmentation.weights.architecture import Architecture, TinyVitArchitecture, VitArchitecture
@@ -25,33 +23,8 @@ NORM_EPSILON = 1e-6
 """Of every norm in the encoder (`build_sam`, `LayerNorm2d`)."""
 
 RECIPES = {
-    "fp32": Recipe(
-        linear=float_linear,
-        projection=float_linear,
-        mlp=float_mlp,
-        rows=1024,  # hidden activations of 21 MB for `vit_h`
-        attend=float_whole_attend,
-        attend_windows=plain_attend,
-        smooths=False,
-    ),
-    "bf16": Recipe(  # float32 in the file: OpenVINO computes it in bf16
-        linear=float_linear,
-        projection=float_linear,
-        mlp=float_mlp,
-        rows=None,
-        attend=fused_whole_attend,
-        attend_windows=plain_attend,
-        smooths=False,
-    ),
-    "int8": Recipe(
-        linear=int8_linear,
-        projection=int8_linear_by_row,
-        mlp=int8_mlp,
-        rows=None,
-        attend=int8_whole_attend,
-        attend_windows=plain_attend,
-        smooths=True,
-    ),
+    "fp32": Recipe(linear=float_linear, mlp=float_mlp, smooths=False),
+    "int8": Recipe(linear=int8_linear, mlp=int8_mlp, smooths=True),
 }
 """Patch embedding and neck are float32 in all of them: they are little work."""
 
@@ -123,14 +96,9 @@ def _block(graph: Graph, tokens: str, block: Weights, windows: Windows, recipe: 
     """One transformer block on tokens [B * hw, E]."""
     normed, factors = _norm(graph, tokens, block, "norm1", block["attn.qkv.weight"], recipe)
     attended = attention(graph, normed, block.below("attn"), windows, recipe, factors)
-
-    def behind(attended: str, tokens: str) -> str:
-        tokens = graph.add(tokens, projection(graph, attended, block.below("attn"), recipe))
-        normed, factors = _norm(graph, tokens, block, "norm2", block["mlp.lin1.weight"], recipe)
-        return graph.add(tokens, recipe.mlp(graph, normed, block.below("mlp"), factors))
-
-    parts, width = Parts(windows.tokens, recipe.rows), windows.tokens[1]
-    return parts.crop(graph, parts.each(graph, [attended, tokens], behind, width), width)
+    tokens = graph.add(tokens, projection(graph, attended, block.below("attn"), recipe))
+    normed, factors = _norm(graph, tokens, block, "norm2", block["mlp.lin1.weight"], recipe)
+    return graph.add(tokens, recipe.mlp(graph, normed, block.below("mlp"), factors))
 
 
 def _norm(

@@ -189,25 +189,6 @@ class Graph:
         graphs = [helper.make_graph(side.nodes, self._fresh("branch"), [], side.outputs) for side in (then, other)]
         return self.ops("If", condition, outputs=len(then.outputs), then_branch=graphs[0], else_branch=graphs[1])
 
-    def each(self, values: Sequence[Output], build: Callable[..., Output]) -> str:
-        """What `build` makes of the slices of all values along their first axis, one after the other, along a new first
-        axis.
-
-        One node for all slices: ONNX Runtime takes seconds to load some thousand.
-
-        Args:
-            values: equally long, each with the dtype and dimensions of a slice: what they are tells the runtime which
-                results can take the memory of others.
-            build: takes one slice of each; it may use every value made before.
-        """
-        slices = [self._fresh("slice") for _ in values]
-        with self.branch() as body:
-            made = build(*slices)
-            self.output(made.value, self._fresh("made"), made.dtype, made.dims)
-        inputs = [_value_info(name, of.dtype, of.dims) for name, of in zip(slices, values, strict=True)]
-        graph = helper.make_graph(body.nodes, self._fresh("body"), inputs, body.outputs)
-        return self.op("Scan", *(of.value for of in values), body=graph, num_scan_inputs=len(values))
-
     def outputs_if(self, condition: str, build: Callable[[], Mapping[str, "Output"]]) -> None:
         """Outputs of the graph that `build` makes where the condition holds, and empty ones elsewhere.
 

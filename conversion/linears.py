@@ -29,32 +29,28 @@ def float_linear(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArra
     return graph.op("Gemm", x, graph.weight(kernel, f"{name}.weight"), graph.weight(bias, f"{name}.bias"))
 
 
-def int8_linear(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray[np.generic] | None, name: str) -> str:
-    """Weights int8 with a scale per column, activations uint8 with one range per call; sums are exact in int32.
+def int8_linear(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray[np.generic], name: str) -> str:
+    """Weights int8 with a scale per column, activations int8 with a scale per row; sums are exact in int32.
 
-    Signed weights are what the matrix units of CPUs (AMX, VNNI) take together with unsigned activations.
+    Each row is divided by its largest magnitude, so that one constant step fits all rows: tokens differ in length, and
+    a common range would lose the short ones. Written in ONNX's own quantisation operators, which runtimes fuse into
+    products of bytes.
     """
     exact = kernel.astype(np.float32)
     scale = np.abs(exact).max(axis=0) / INT8_LEVELS
     scale[scale == 0] = 1
-    return graph.op(
-        "DynamicQuantizeMatMul",
-        x,
+    weight = graph.op(
+        "DequantizeLinear",
         graph.raw(np.rint(exact / scale).astype(np.int8), f"{name}.weight"),
         graph.weight(scale.astype(np.float32), f"{name}.scale"),
-        "",
-        *([] if bias is None else [graph.weight(bias.astype(np.float32), f"{name}.bias")]),
-        domain="com.microsoft",
+        graph.constant(np.zeros(len(scale)), np.int8),
+        axis=1,
     )
-
-
-def int8_linear_by_row(graph: Graph, x: str, kernel: NDArray[np.generic], bias: NDArray[np.generic], name: str) -> str:
-    """`int8_linear` on rows of length one: for rows of very different lengths, of which a common range would lose the
-    short ones."""
-    ones = graph.constant(np.ones(kernel.shape[0]))
-    # ONNX Runtime's RMS normalisation: one pass, which also gives what each row was multiplied by.
-    normed, factor = graph.ops("SimplifiedLayerNormalization", x, ones, outputs=2, axis=-1, epsilon=SHORTEST)
-    product = graph.op("Div", int8_linear(graph, normed, kernel, None, name), factor)
+    largest = graph.op("ReduceMax", graph.op("Abs", x), graph.ints(1), keepdims=1)
+    largest = graph.op("Max", largest, graph.constant(SHORTEST))
+    step, zero = graph.constant(1 / INT8_LEVELS), graph.constant(0, np.int8)
+    small = graph.op("QuantizeLinear", graph.op("Div", x, largest), step, zero)
+    product = graph.mul(graph.matmul(graph.op("DequantizeLinear", small, step, zero), weight), largest)
     return graph.add(product, graph.weight(bias.astype(np.float32), f"{name}.bias"))
 
 

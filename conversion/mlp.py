@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.graph import Graph
-from conversion.linears import float_linear, int8_linear, int8_linear_by_row, scaled_rows
+from conversion.linears import float_linear, int8_linear, scaled_rows
 from conversion.weights import Weights
 
 Mlp = Callable[[Graph, str, Weights, NDArray[np.float64] | None], str]
@@ -24,7 +24,7 @@ def float_mlp(graph: Graph, tokens: str, mlp: Weights, factors: NDArray[np.float
 
 
 def int8_mlp(graph: Graph, tokens: str, mlp: Weights, factors: NDArray[np.float64] | None) -> str:
-    """As products of bytes; what comes out of the activation differs in length from token to token."""
+    """As products of bytes."""
     kernel, name = scaled_rows(mlp["lin1.weight"].T, factors), f"{mlp.prefix}lin"
     hidden = graph.op("Gelu", int8_linear(graph, tokens, kernel, mlp["lin1.bias"], f"{name}1"))
-    return int8_linear_by_row(graph, hidden, mlp["lin2.weight"].T, mlp["lin2.bias"], f"{name}2")
+    return int8_linear(graph, hidden, mlp["lin2.weight"].T, mlp["lin2.bias"], f"{name}2")

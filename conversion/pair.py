@@ -84,7 +84,7 @@ def write_pair(
             (decoder, "decoder", build_decoder, "fp32"),
             (encoder, "encoder", encode, precision),
         ):
-            metadata = {"format_version": FORMAT_VERSIONS[kind], **facts, "kind": kind, "precision": precise}
+            metadata = {"format_version": FORMAT_VERSIONS[kind, precise], **facts, "kind": kind, "precision": precise}
             _write(path, build, source.state, spec.architecture, metadata, largest_embedded)
         if findings := check(encoder, decoder):
             _add_metadata(encoder, findings)

@@ -63,14 +63,14 @@ def _open_onnx_encoder(plan: RuntimePlan, device: str, threads: int) -> EncoderB
     openers: dict[str, Opener] = {}
     if plan.precision != "bf16":
         openers["onnxruntime"] = on_onnxruntime
-    if device == "cpu" and plan.precision != "int8" and is_installed("openvino"):
+    if device == "cpu" and is_installed("openvino"):
         openers["openvino"] = on_openvino
     if plan.onnx_runtime != "auto":
         openers = {name: opener for name, opener in openers.items() if name == plan.onnx_runtime}
     if not openers:  # the plan was made for another device, or openvino is not on this machine
         raise ConfigurationError(
             f"nothing runs {plan.precision} on {device} with SAM_ONNX_RUNTIME={plan.onnx_runtime} on this machine: "
-            "OpenVINO runs fp32 and bf16 on CPUs only"
+            "OpenVINO runs on CPUs only, and ONNX Runtime has no bf16"
         )
     return open_fastest(openers, path, source=plan.source, threads=threads)
 

@@ -17,7 +17,7 @@ RUNS_ON: dict[tuple[str, str], tuple[str, ...]] = {
 """Devices of each (backend, precision)."""
 
 FASTEST_FIRST = {
-    "cpu": (("onnx", "bf16"), ("onnx", "int8"), ("pytorch", "bf16")),
+    "cpu": (("onnx", "int8"), ("onnx", "bf16"), ("pytorch", "bf16")),
     "cuda": (("pytorch", "bf16"), ("pytorch", "fp16")),
 }
 """What `auto` tries on each device before fp32."""
@@ -27,8 +27,8 @@ _UNITS: dict[tuple[str, str], tuple[frozenset[str], str]] = {
     ("onnx", "int8"): (frozenset({"avx512_vnni", "avx_vnni", "amx_int8"}), "VNNI and AMX"),
     ("onnx", "bf16"): (frozenset({"avx512_bf16", "amx_bf16"}), "AVX512-BF16 and AMX"),
 }
-"""Of an x86 CPU, one of which a (backend, precision) needs; and their names. Without VNNI or AMX, ONNX Runtime adds
-int8 products in 16 bits, which overflow. Without units for bf16, OpenVINO computes in float32."""
+"""Of an x86 CPU, one of which a (backend, precision) needs; and their names. Without VNNI or AMX, int8
+products may be added in 16 bits, which overflow. Without units for bf16, OpenVINO computes in float32."""
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:

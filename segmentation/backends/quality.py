@@ -54,9 +54,10 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> Quality | None:
     return _parse(record, source) if record else None
 
 
-def record_path(onnx_dir: Path, model_type: str, precision: str) -> Path:
-    """The record of a precision of the PyTorch backend, which has no converted file to carry it."""
-    return onnx_dir / f"sam_{model_type}_quality.{precision}.json"
+def record_path(onnx_dir: Path, model_type: str, precision: str, runtime: str = "pytorch") -> Path:
+    """The record of a precision that has no converted file of its own to carry it: of "pytorch" or "openvino"."""
+    variant = precision if runtime == "pytorch" else f"{runtime}-{precision}"
+    return onnx_dir / f"sam_{model_type}_quality.{variant}.json"
 
 
 def write_record(path: Path, quality: Quality, source_sha256: str) -> None:

@@ -184,10 +184,8 @@ class _Chooser:
             return None, ConfigurationError("onnxruntime is not installed: install the extra 'cpu' or 'gpu'")
         if precision == "bf16" and not self.has_openvino:
             return None, ConfigurationError("openvino, which runs bf16, is not installed: install the extra 'cpu'")
-        if (precision, self.settings.onnx_runtime) in {("bf16", "onnxruntime"), ("int8", "openvino")}:
-            return None, ConfigurationError(
-                f"SAM_ONNX_RUNTIME={self.settings.onnx_runtime} does not run {precision}: leave it at auto"
-            )
+        if precision == "bf16" and self.settings.onnx_runtime == "onnxruntime":
+            return None, ConfigurationError("SAM_ONNX_RUNTIME=onnxruntime does not run bf16: leave it at auto")
         try:
             pair = verify_pair(self.settings.onnx_dir, self.entry, precision)
         except ModelFileError as error:

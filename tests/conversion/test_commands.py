@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny_pair
 import torch
-from cpu_units import needs_int8
+from cpu_units import needs_bf16, needs_int8
 from segment_anything.modeling import Sam
 
 import conversion
@@ -127,7 +127,11 @@ def test_int8_is_not_converted_where_its_quality_can_not_be_measured(home: Path,
 
 @pytest.mark.parametrize(
     ("precision", "largest_error", "least_iou"),
-    [("fp32", 1e-4, 0.999), pytest.param("int8", 0.03, 0.9, marks=needs_int8)],
+    [
+        ("fp32", 1e-4, 0.999),
+        pytest.param("int8", 0.03, 0.9, marks=needs_int8),
+        pytest.param("bf16", 0.03, 0.9, marks=needs_bf16),
+    ],
 )
 def test_each_file_carries_and_prints_its_quality(
     home: Path, precision: str, largest_error: float, least_iou: float, capsys: pytest.CaptureFixture[str]

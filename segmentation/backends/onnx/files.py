@@ -11,19 +11,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmentation.backends.quality import Quality, from_metadata
+from segmentation.backends.quality import Quality, from_metadata, read_record, record_path
 from segmentation.errors import ModelFileError
 from segmentation.weights.architecture import SAM_PREPROCESS, Architecture, parse_architecture
 from segmentation.weights.checkpoints import sha256_file
 from segmentation.weights.manifest import ModelEntry, ModelSpec, with_architecture
 
-FORMAT_VERSIONS = {"encoder": "2", "decoder": "3"}
-"""Of our graphs and their metadata, by kind; a change that an older or newer server can't run raises one."""
+FORMAT_VERSIONS = {
+    ("encoder", "fp32"): "2",
+    ("encoder", "int8"): "3",
+    ("decoder", "fp32"): "3",
+}
+"""Of our graphs and their metadata, by kind and precision; a change that an older or newer server can't run raises
+one."""
 
 SEAL = "content_sha256"
+"""Key of the last metadata entry."""
+
 MAX_FILE_BYTES = 10_000_000_000
 """Four times the largest encoder, vit_h in float32. To read a longer file through takes minutes."""
-"""Key of the last metadata entry."""
 
 METADATA_FIELD = 14
 """`ModelProto.metadata_props` in onnx.proto."""
@@ -37,7 +43,7 @@ class OnnxPair:
     """Two files that were verified to be whole and to come from one checkpoint.
 
     encoder, decoder: the files. encoder_metadata, decoder_metadata: all their metadata, by key.
-    quality: as measured at the conversion; None only for fp32.
+    quality: as measured at the conversion; None only for fp32 and bf16.
     source_is_manifest: whether the checkpoint is the one of the manifest; True where the manifest has no SHA-256.
     spec: the entry with the architecture of the graphs.
     """
@@ -57,8 +63,8 @@ class OnnxPair:
 
 
 def pair_paths(onnx_dir: Path, model_type: str, precision: str = "fp32") -> tuple[Path, Path]:
-    """(encoder, decoder) of a model. The precision is the encoder's; fp32 is not named."""
-    variant = "" if precision == "fp32" else f".{precision}"
+    """(encoder, decoder) of a model. The precision is the encoder's; bf16 is computed from the file of fp32."""
+    variant = ".int8" if precision == "int8" else ""
     return onnx_dir / f"sam_{model_type}_encoder{variant}.onnx", onnx_dir / f"sam_{model_type}_decoder.onnx"
 
 
@@ -93,7 +99,10 @@ def verify_pair(onnx_dir: Path, spec: ModelEntry, precision: str = "fp32") -> On
         if encoder["pair_id"] != decoder["pair_id"]:
             raise ModelFileError(f"{paths[0].name} and {paths[1].name} in {onnx_dir} come from different checkpoints")
         quality = from_metadata(encoder, paths[0])
-        if quality is None and precision != "fp32":
+        if precision == "bf16":
+            record = record_path(onnx_dir, spec.name, precision, "openvino")
+            quality = read_record(record, encoder["source_sha256"])
+        elif quality is None and precision != "fp32":
             raise ModelFileError(f"{paths[0]} has no record of its quality and is not used")
     source = encoder["source_sha256"]
     is_manifests = spec.sha256 is None or spec.sha256.lower() == source
@@ -119,11 +128,12 @@ def _verified_part(path: Path, spec: ModelEntry, precision: str) -> dict[str, st
     found = _verified(path)
     is_decoder = path == pair_paths(path.parent, spec.name, precision)[1]
     kind = "decoder" if is_decoder else "encoder"
+    own_precision = "int8" if precision == "int8" and not is_decoder else "fp32"
     wanted = {
         "kind": kind,
-        "format_version": FORMAT_VERSIONS[kind],
+        "format_version": FORMAT_VERSIONS[kind, own_precision],
         "model_type": spec.name,
-        "precision": "fp32" if is_decoder else precision,
+        "precision": own_precision,
         **({} if spec.architecture is None else architecture_facts(spec.architecture)),
     }
     found.setdefault("preprocess", str(SAM_PREPROCESS))

@@ -1,7 +1,8 @@
 """The image encoder on OpenVINO, for CPUs: runs the same file as ONNX Runtime. Needs openvino and numpy, no torch.
 
 Opens files that `onnx.files` found whole; does not verify them again. Computes in the file's own precision: float32 in
-float32, whatever the CPU could do faster, and bf16 in bf16.
+float32, whatever the CPU could do faster, and bf16 in bf16. Of an int8 file, what is not int8 is computed in bf16 where
+the CPU has units for it.
 """
 
 from pathlib import Path
@@ -11,13 +12,12 @@ import openvino
 from numpy.typing import NDArray
 
 from segmentation.backends.onnx.session import check_finite
+from segmentation.backends.precision import cpu_flags, runs
 from segmentation.backends.protocol import RuntimeInfo
 from segmentation.errors import ModelFileError
 from segmentation.weights.architecture import Architecture
 
 PROVIDER = "OpenVINO"
-HINTS = {"fp32": "f32", "bf16": "bf16"}
-"""OpenVINO's name of each precision."""
 
 
 class OpenVinoEncoder:
@@ -27,7 +27,7 @@ class OpenVinoEncoder:
         path: the encoder's ONNX file.
         architecture: of the model in it.
         threads: CPU threads of one call.
-        precision: of the file, a key of `HINTS`.
+        precision: of the file: "fp32", "bf16" or "int8".
 
     Raises:
         ModelFileError: OpenVINO can't load the file.
@@ -36,11 +36,12 @@ class OpenVinoEncoder:
     def __init__(self, path: Path, architecture: Architecture, *, threads: int = 1, precision: str = "fp32") -> None:
         self.architecture = architecture
         self.runtime = RuntimeInfo(backend="onnx", device="cpu", providers=(PROVIDER,), precision=precision)
+        in_bf16 = precision == "bf16" or (precision == "int8" and runs("onnx", "bf16", "cpu", cpu_flags()))
         options = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             # By default bf16 is computed where the CPU has units for it.
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
             # Replicas share a machine: pinned threads of two of them would sit on the same cores.
             "ENABLE_CPU_PINNING": False,
         }
