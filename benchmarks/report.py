@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("BENCHMARK_RESULTS") or Path(__file__).parent / "results")
 PACKAGES = (
     "torch",
     "triton",
@@ -62,7 +62,7 @@ def interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int = 5,
 
 
 def finish(name: str, result: dict[str, object]) -> None:
-    """Prints the result as the last line, in JSON, and keeps it under `benchmarks/results/`."""
+    """Prints the result as the last line, in JSON, and keeps it in `RESULTS`."""
     RESULTS.mkdir(exist_ok=True)
     line = json.dumps({"benchmark": name, **result})
     (RESULTS / f"{name}.json").write_text(json.dumps({"benchmark": name, **result}, indent=2) + "\n")
