@@ -179,7 +179,7 @@ export class Keys {
 
   #fillSheet() {
     const column = (/** @type {[string, [string, string][]]} */ [title, keys]) =>
-      make("dl", {}, make("h3", {}, title), ...keys.flatMap(([key, text]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, text)]));
+      make("div", {}, make("h3", {}, title), make("dl", {}, ...keys.flatMap(([key, text]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, text)])));
     byId("key-list").append(...SHEET.map(column));
   }
 }

@@ -7,7 +7,7 @@ import { colourOf } from "./colours.js";
 import { byId, make, onClick, show } from "./dom.js";
 import { Everything } from "./everything.js";
 import { Keys } from "./keys.js";
-import { complain, notify, say, tellProgress } from "./notices.js";
+import { complain, dismiss, notify, say, tellProgress } from "./notices.js";
 import { DecodeControls, isDeep, listenForPictures, readHere, showName } from "./picture.js";
 import { Pointer } from "./pointer.js";
 import { contains, toRegion } from "./rle.js";
@@ -114,6 +114,7 @@ export class App {
     this.stage.setPicture(null);
     this.scale.measure(false);
     show(byId("empty"), false);
+    dismiss("open");
     this.sayState();
     const sent = this.session.open({ file, name, decode });
     sent.catch(() => {}); // answered below
@@ -146,7 +147,7 @@ export class App {
       if (!current()) return;
       this.isOpening = false;
       this.#goBack();
-      complain(`${name} could not be opened`, error);
+      complain(`${name} could not be opened`, error, "open");
     }
   }
 

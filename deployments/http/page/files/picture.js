@@ -80,9 +80,16 @@ export async function isDeep(file) {
 
 /** Page, channels and contrast of a file that has several. */
 export class DecodeControls {
+  /** @type {import("./session.js").Holds | null} */ #holds = null;
+
   /** @param {(decode: Decode) => void} onChange */
   constructor(onChange) {
-    for (const id of ["page", "channels", "scaling"]) byId(id).addEventListener("change", () => onChange(this.#read()));
+    const read = () => {
+      const decode = this.#read();
+      if (decode) onChange(decode);
+      else if (this.#holds) this.show(this.#holds);
+    };
+    for (const id of ["page", "channels", "scaling"]) byId(id).addEventListener("change", read);
   }
 
   hide() {
@@ -91,7 +98,9 @@ export class DecodeControls {
   }
 
   /** @param {import("./session.js").Holds} holds */
-  show({ pages, channels, channel_names: names, dtype, pixel_size: size, decode }) {
+  show(holds) {
+    const { pages, channels, channel_names: names, dtype, pixel_size: size, decode } = holds;
+    this.#holds = holds;
     const several = (pages ?? 2) > 1;
     show(byId("decode-card"), several || channels > 1 || dtype !== "uint8");
     show(byId("page-field"), several);
@@ -107,11 +116,21 @@ export class DecodeControls {
     byId("decode-note").textContent = `${pages ?? "Several"} ${pages === 1 ? "page" : "pages"}, ${channels} ${channels === 1 ? "channel" : "channels"}${named}, ${dtype}${range}.`;
   }
 
-  /** @returns {Decode} */
+  /** What the fields ask for; null, and said, where the file has no such thing. @returns {Decode | null} */
   #read() {
     const value = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id)).value;
-    const channels = value("channels").split(/[\s,;]+/).filter(Boolean).map((one) => Number(one) - 1).filter((one) => one >= 0).slice(0, 3);
-    const page = Math.max(0, Math.round(Number(value("page")) || 1) - 1);
+    const { channels: most = 1, pages = 1 } = this.#holds ?? {};
+    const isOf = (/** @type {number} */ index, /** @type {number} */ count) => Number.isInteger(index) && index >= 0 && index < count;
+    const channels = value("channels").split(/[\s,;]+/).filter(Boolean).map((one) => Number(one) - 1);
+    if (channels.length > 3 || !channels.every((one) => isOf(one, most))) {
+      notify(`Channels are one to three numbers from 1 to ${most}, with commas between them.`, { id: "decode" });
+      return null;
+    }
+    const page = Number(value("page")) - 1;
+    if (!isOf(page, pages ?? Infinity)) {
+      notify(pages ? `The file has the pages 1 to ${pages}.` : "Pages are counted from 1.", { id: "decode" });
+      return null;
+    }
     return { page, ...(channels.length ? { channels } : {}), ...(value("scaling") ? { scaling: value("scaling") } : {}) };
   }
 }

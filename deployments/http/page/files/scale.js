@@ -112,7 +112,9 @@ export class ScaleControls {
   #readTyped() {
     const size = /** @type {HTMLInputElement} */ (byId("pixel-size")).valueAsNumber;
     const unit = /** @type {HTMLSelectElement} */ (byId("unit")).value;
-    this.#set(size > 0 ? { pixel_size: size, unit } : null);
+    this.#set(size > 0 && unit !== "px" ? { pixel_size: size, unit } : null);
+    if (unit === "px") return;
+    if (!(size > 0)) say(`Type how many ${unit} one pixel is`);
   }
 
   #readRuler() {

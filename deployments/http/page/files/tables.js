@@ -9,7 +9,8 @@ import { PROPERTIES, unitOf, valueOf, write } from "./properties.js";
 /** @typedef {import("../types").Doc} Doc */
 /** @typedef {{title: string, value: (item: Item) => number | string | null, text?: boolean, width: string}} Column */
 
-const MEASURED = ["area", "equivalent_diameter", "circularity"];
+/** The columns of measurements, and how wide they are. @type {Record<string, string>} */
+const MEASURED = { area: "4.4rem", equivalent_diameter: "5.1rem", circularity: "5.2rem" };
 
 export class Tables {
   /** @type {{column: number, up: boolean}} */ #order = { column: 0, up: true };
@@ -86,7 +87,7 @@ export class Tables {
       return cell;
     });
     const last = make("td", {}, make("span", { className: "unseen" }, "Shown"));
-    last.style.width = "3.9em";
+    last.style.width = "3.4rem";
     return make("tr", {}, ...cells, last);
   }
 
@@ -137,7 +138,7 @@ export class Tables {
     const label = PROPERTIES[property]?.label ?? property.replaceAll("_", " ");
     const total = unitOf(property, unit);
     byId("groups-title").textContent = `Groups: ${label.toLowerCase()}${total ? ` in ${total}` : ""}`;
-    const titles = ["Group", "Count", "Share", "Mean", "SD", "D10", "Median", "D90"];
+    const titles = ["Group", "Count", "Share", "Mean", "SD", "D10", "D50", "D90"];
     byId("groups").querySelector("thead")?.replaceChildren(make("tr", {}, ...titles.map((title, index) => make("th", { scope: "col", className: index ? "" : "text" }, title))));
     const shown = doc.items.filter(({ key }) => !doc.hidden.has(key));
     const rows = names.map((name, index) => {
@@ -157,15 +158,15 @@ function columnsOf(doc) {
   /** @type {Column[]} */
   const columns = [{ title: "Object", value: () => null, text: true, width: "auto" }];
   if (!doc.analysis) {
-    columns.push({ title: "Area (px²)", value: ({ region }) => region.area, width: "6em" });
-    columns.push({ title: "Score", value: ({ iou }) => iou, width: "4.6em" });
+    columns.push({ title: "Area (px²)", value: ({ region }) => region.area, width: "6rem" });
+    columns.push({ title: "Score", value: ({ iou }) => iou, width: "4.6rem" });
     return columns;
   }
   const unit = doc.analysis.scale?.unit ?? "px";
-  if (doc.analysis.groups.length > 1) columns.push({ title: "Group", value: ({ group }) => group ?? "", text: true, width: "4.9em" });
-  for (const property of MEASURED) {
+  if (doc.analysis.groups.length > 1) columns.push({ title: "Group", value: ({ group }) => group ?? "", text: true, width: "4.4rem" });
+  for (const [property, width] of Object.entries(MEASURED)) {
     const of = unitOf(property, unit);
-    columns.push({ title: `${PROPERTIES[property].label}${of ? ` (${of})` : ""}`, value: ({ measured }) => measured && valueOf(measured, property), width: "5.6em" });
+    columns.push({ title: `${PROPERTIES[property].label}${of ? ` (${of})` : ""}`, value: ({ measured }) => measured && valueOf(measured, property), width });
   }
   return columns;
 }

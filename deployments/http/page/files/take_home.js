@@ -9,18 +9,18 @@ import { asCurl, asPython } from "./snippets.js";
 /** @typedef {import("../types").Doc} Doc */
 /** @typedef {import("../types").Item} Item */
 
-/** Format -> what it is for, and the ending of its file. @type {Record<string, [string, string]>} */
+/** Format -> what it is for, and the end of its file's name. @type {Record<string, [string, string]>} */
 const FORMATS = {
-  xlsx: ["Spreadsheet (Excel, .xlsx)", "xlsx"],
-  csv: ["Table (.csv)", "csv"],
-  geojson: ["GeoJSON (QuPath)", "geojson"],
-  rois: ["ImageJ ROIs (.zip)", "zip"],
-  labels: ["Label image (.tif)", "tif"],
-  coco: ["COCO (.json)", "json"],
-  yolo: ["YOLO (.txt)", "txt"],
-  overlay: ["Picture with masks (.png)", "png"],
-  json: ["All figures (.json)", "json"],
-  archive: ["Everything (.zip)", "zip"],
+  xlsx: ["Spreadsheet (Excel, .xlsx)", "objects.xlsx"],
+  csv: ["Table (.csv)", "objects.csv"],
+  geojson: ["GeoJSON (QuPath)", "objects.geojson"],
+  rois: ["ImageJ ROIs (.zip)", "rois.zip"],
+  labels: ["Label image (.tif)", "labels.tif"],
+  coco: ["COCO (.json)", "coco.json"],
+  yolo: ["YOLO (.txt)", "yolo.txt"],
+  overlay: ["Picture with masks (.png)", "overlay.png"],
+  json: ["All figures (.json)", "objects.json"],
+  archive: ["Everything (.zip)", "all.zip"],
 };
 
 export class TakeHome {
@@ -42,7 +42,7 @@ export class TakeHome {
     try {
       const request = { ...exportRequest(app.store.doc), format };
       const answer = await app.session.ask("analyze", request, abort.signal);
-      const name = `${stem(app.name)}-${nameIn(answer.headers.get("Content-Disposition")) ?? `objects.${FORMATS[format][1]}`}`;
+      const name = `${stem(app.name)}-${FORMATS[format][1]}`;
       download(await answer.blob(), name);
       release();
       say(`Saved ${name}`);
@@ -126,9 +126,4 @@ export function asLimits(rule, names, items, left) {
 /** @param {string} name */
 function stem(name) {
   return name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}._ -]+/gu, "_") || "picture";
-}
-
-/** @param {string | null} disposition */
-function nameIn(disposition) {
-  return /filename="?([^";]+)"?/.exec(disposition ?? "")?.[1] ?? null;
 }
