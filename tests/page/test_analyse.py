@@ -40,7 +40,7 @@ def test_the_coins_are_counted_grouped_and_every_figure_follows_a_hidden_one(mea
     total = count(measured)
     assert 20 <= total <= 30
     expect(seen.objects).to_have_count(total)
-    measured.get_by_label("Groups", exact=True).first.select_option("2")
+    measured.get_by_role("combobox", name="Groups", exact=True).select_option("2")
     expect(measured.get_by_role("table", name="Groups", exact=True).locator("tbody tr")).to_have_count(2)
     before = group_rows(measured)
     assert sum(int(row[1]) for row in before) == total

@@ -27,6 +27,11 @@ def keyed_url() -> Iterator[str]:
         yield url
 
 
+def without_previews(page: Page) -> None:
+    """Only clicks ask the server from now on."""
+    page.locator("#preview").evaluate("(box) => box.click()")
+
+
 def test_the_page_asks_for_the_key_and_keeps_it_in_the_tab(browser: Browser, keyed_url: str) -> None:
     with watched(browser, keyed_url) as page:
         dialog = page.get_by_role("dialog", name="API key")
@@ -62,6 +67,7 @@ def test_a_picture_that_the_server_has_forgotten_is_sent_again(coins: Page) -> N
         problem = {"status": 404, "code": "unknown_image", "detail": "this server does not hold the picture"}
         route.fulfill(status=404, body=json.dumps(problem), headers={"content-type": "application/problem+json"})
 
+    without_previews(coins)
     coins.route("**/segment", forget_once)
     seen.click(56, 55)
     seen.expect_status(MASK)
@@ -85,7 +91,7 @@ def test_a_server_that_is_away_is_waited_for_and_nothing_is_lost(coins: Page) ->
 
 def test_an_error_says_what_to_do_and_takes_the_step_back(coins: Page) -> None:
     seen = WatchedPage(coins)
-    coins.locator("#preview").evaluate("(box) => box.click()")
+    without_previews(coins)
     problem = {"status": 504, "code": "timeout", "detail": "no answer within 120 s", "request_id": "r"}
     coins.route("**/segment", lambda route: route.fulfill(status=504, body=json.dumps(problem)))
     seen.click(56, 55)

@@ -8,8 +8,12 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
-EXPECTED_ERROR = re.compile(r"Failed to load resource: .*(40[14]|422|503|ERR_FAILED|ERR_CONNECTION)")
+EXPECTED_ERROR = re.compile(r"Failed to load resource: .*(40[014]|415|422|50[34]|ERR_FAILED|ERR_CONNECTION)")
 """The browser itself logs answers that are errors; what the page does about them is what tests look at."""
+
+
+ENOUGH_MS = 60_000
+"""For any one step, on a machine that does other work too."""
 
 
 @contextmanager
@@ -18,8 +22,8 @@ def watched(browser: Browser, url: str, width: int = 1280, height: int = 800, **
     context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
+    page.set_default_timeout(ENOUGH_MS)
+    expect.set_options(timeout=ENOUGH_MS)
     wrong: list[str] = []
 
     def note_message(message: ConsoleMessage) -> None:
