@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openpyxl
 import pytest
 import tifffile
+from pictures import stretched
 from PIL import Image
 
 from commands.main import main
@@ -56,6 +58,32 @@ def test_a_damaged_file_costs_only_itself(picture: Path, tmp_path: Path, capsys:
     shown = capsys.readouterr()
     assert "broken.png: the PNG picture is truncated or damaged" in shown.err
     assert "1 of 2 pictures" in shown.out
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float32", "planar", "orientation", "miniswhite"])
+def test_what_is_drawn_is_the_picture_as_it_was_read(picture: Path, tmp_path: Path, kind: str) -> None:
+    with Image.open(picture) as image:
+        grey = np.asarray(image.convert("L"))[:120]  # no square, so that a turned one has another shape
+    values = {
+        "uint16": grey.astype(np.uint16) * 16,
+        "float32": grey.astype(np.float32) / 255,
+        "planar": np.stack([grey] * 5),
+        "orientation": np.ascontiguousarray(np.rot90(grey)),
+        "miniswhite": 255 - grey,
+    }[kind]
+    options: dict[str, Any] = {"photometric": "miniswhite" if kind == "miniswhite" else "minisblack"}
+    if kind == "orientation":
+        options["extratags"] = [(274, 3, 1, 6, True)]  # EXIF's: a quarter to the right makes it upright
+    if kind == "planar":
+        options["planarconfig"] = "separate"
+    tifffile.imwrite(tmp_path / "discs.tif", values, **options)
+    assert run(tmp_path / "discs.tif", "-o", tmp_path / "out", "--formats", "overlay") == 0
+    with Image.open(tmp_path / "out" / "discs.overlay.png") as drawn:
+        shown = np.asarray(drawn.convert("RGB")).astype(int)
+    assert shown.shape == (*grey.shape, 3)
+    expected = np.repeat((stretched(grey) if kind in {"uint16", "float32"} else grey)[:, :, None], 3, axis=2)
+    assert np.array_equal(shown[:10, :10], expected[:10, :10])
+    assert not np.array_equal(shown, expected)  # outlines
 
 
 def test_two_pictures_of_one_name_and_names_of_any_bytes(picture: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
-DECODERS = 6
+DECODERS = 7
 
 settings.register_profile(
     "fuzz",

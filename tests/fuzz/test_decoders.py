@@ -3,13 +3,17 @@
 import asyncio
 import base64
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_corpus import corpus
 from pictures import KINDS, encoded, picture
+from processes_tasks import own_pid
 from starlette.datastructures import Headers
 
 from deployments.calls.errors import InvalidJson
@@ -20,11 +24,15 @@ from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest, Uns
 from segmentation.masks import rle
 from segmentation.pictures.decode import decode_image
 from segmentation.pictures.options import DecodeOptions
+from segmentation.pictures.processes import DecoderProcesses, Task
+from segmentation.pictures.tasks import everything
 
 Run = Callable[[Callable[[], None]], None]
 EXAMPLES = 60
 PICTURES = [encoded(picture("P" if kind == "GIF" else "RGB"), kind) for kind in KINDS]
 ARRAY = to_npy(np.zeros((4, 4), np.float32))
+SAMPLES = corpus()
+EXTREMES = (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", bytes(4), b"\0\0\x40\0", b"\0\0\0\x01")
 FORM = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc\r\n--x--\r\n'
 
 
@@ -53,6 +61,45 @@ def test_pictures(fuzz: Run) -> None:
             assert rgb.ndim == 3
 
     fuzz(decode)
+
+
+@st.composite
+def damaged_anywhere(draw: st.DrawFn) -> bytes:
+    """A file of the corpus with bytes changed, cut out, repeated or put in, in its header as often as behind it."""
+    data = bytearray(SAMPLES[draw(st.sampled_from(sorted(SAMPLES)))].data)
+    for _ in range(draw(st.integers(1, 6))):
+        place = draw(st.integers(0, min(len(data), 300)) | st.integers(0, len(data)))
+        length = draw(st.integers(0, 8))
+        new = draw(st.binary(max_size=8) | st.sampled_from(EXTREMES) | st.just(bytes(data[place : place + length]) * 3))
+        data[place : place + length] = new
+    return bytes(data[: draw(st.integers(0, len(data)))]) if draw(st.integers(0, 3)) == 0 else bytes(data)
+
+
+def test_the_corpus_in_its_process(fuzz: Run) -> None:
+    """Every format and compression, as the server reads them: a crash of a library is an error of its picture."""
+    processes = DecoderProcesses(1)
+
+    @settings(max_examples=3 * EXAMPLES)
+    @given(damaged_anywhere(), OPTIONS)
+    def decode(data: bytes, options: DecodeOptions) -> None:
+        with contextlib.suppress(InvalidImage, ImageTooLarge, UnsupportedMediaType, InvalidRequest):
+            picture = processes.run(Task(everything, data, (options, 1.0)))
+            assert picture.rgb.dtype == np.uint8
+            assert picture.rgb.ndim == picture.samples.ndim == 3
+            assert picture.rgb.shape[:2] == picture.samples.shape[:2]
+            assert peak_bytes(processes) < 1_000_000_000
+
+    try:
+        fuzz(decode)
+    finally:
+        processes.close()
+
+
+def peak_bytes(processes: DecoderProcesses) -> int:
+    """The most memory that the process has ever had."""
+    pid = processes.run(Task(own_pid, b""))
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return 1024 * int(found[1]) if found else 0
 
 
 def test_base64_and_data_uris(fuzz: Run) -> None:
