@@ -14,14 +14,14 @@ from deployments.replicas.batching import Batcher
 from deployments.replicas.caches.prepared_images import PreparedImages
 from deployments.replicas.decoder_trial import try_decoder
 from deployments.replicas.image_encoder import refuse_other_device
-from deployments.replicas.mask_json import automatic_mask, write_masks
+from deployments.replicas.mask_json import AnswerSize, automatic_mask, write_masks
 from deployments.replicas.runtime_watch import RuntimeWatch
 from deployments.replicas.scheduling import give_way
 from deployments.telemetry.events import EmitEvent, GridGated, Running, open_discard
 from deployments.telemetry.tracing import traced
 from segmentation.automatic.generate import AutomaticParameters, Candidates, decode_points, merge, merge_crop
 from segmentation.backends.protocol import DecoderBackend, PreparedImage, RuntimeInfo
-from segmentation.errors import SegmentationError
+from segmentation.errors import LimitExceeded, SegmentationError
 from segmentation.masks.formats import MaskFormat
 from segmentation.timed_decoder import TimedDecoder
 from segmentation.types import MaskRecord, Size
@@ -100,7 +100,7 @@ class MaskGridGenerator:
         size: Size,
         parameters: AutomaticParameters,
         mask_format: MaskFormat,
-    ) -> GridAnswer:
+    ) -> GridAnswer | SegmentationError:
         """The masks of the whole picture from the candidates of its crops, each by its shards in order."""
         started = time.perf_counter()
 
@@ -108,6 +108,10 @@ class MaskGridGenerator:
             return merge([merge_crop(shards, parameters) for shards in crops], size, parameters)
 
         records = await asyncio.get_running_loop().run_in_executor(self._merging, work)
+        try:
+            AnswerSize(mask_format).add(records)
+        except LimitExceeded as error:
+            return error
         masks = await write_masks(records, automatic_mask, mask_format, self._merging)
         return GridAnswer(masks, StageTimes(postprocess_s=time.perf_counter() - started))
 

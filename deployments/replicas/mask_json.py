@@ -6,8 +6,44 @@ from concurrent.futures import Executor
 
 from deployments.calls.messages import Json
 from deployments.calls.npy import to_base64_npy
+from segmentation.errors import LimitExceeded
 from segmentation.masks.formats import MaskFormat, segmentation_value
 from segmentation.types import MaskRecord
+
+MAX_CORNERS = 4_000_000
+"""Of the outlines of one answer. A corner is about 15 bytes of JSON and 120 of memory."""
+MAX_RLE_BYTES = 64_000_000
+"""Of the run lengths of one answer."""
+
+
+class AnswerSize:
+    """What the masks of one answer take, counted before they are written.
+
+    A mask of noise on 64 megapixels has a million corners, and an answer may have hundreds of masks.
+    """
+
+    def __init__(self, mask_format: MaskFormat) -> None:
+        self._format = mask_format
+        self._rle_bytes = 0
+
+    def add(self, records: Sequence[MaskRecord]) -> None:
+        """Counts these masks too.
+
+        Raises:
+            LimitExceeded: the answer would be too large.
+        """
+        self._rle_bytes += sum(len(record.rle.counts) for record in records)
+        # A run is written in two characters at least, and has four corners: about two for each character.
+        if self._format == "polygon" and 2 * self._rle_bytes > MAX_CORNERS:
+            raise LimitExceeded(
+                f"the outlines of these masks may have over {MAX_CORNERS} corners; ask for rle, or for fewer masks",
+                "/mask_format",
+            )
+        if self._format == "rle" and self._rle_bytes > MAX_RLE_BYTES:
+            raise LimitExceeded(
+                f"the run lengths of these masks have over {MAX_RLE_BYTES // 1_000_000} MB; ask for fewer masks",
+                "/prompts",
+            )
 
 
 def prompt_mask(record: MaskRecord, mask_format: MaskFormat) -> Json:

@@ -22,14 +22,14 @@ from deployments.replicas.batching import Batcher
 from deployments.replicas.caches.prepared_images import PreparedImages, PreparedPicture
 from deployments.replicas.decoder_trial import try_decoder
 from deployments.replicas.image_encoder import MB, refuse_other_device
-from deployments.replicas.mask_json import prompt_mask, write_masks
+from deployments.replicas.mask_json import AnswerSize, prompt_mask, write_masks
 from deployments.replicas.prompt_parts import cost_of, parts_of
 from deployments.replicas.runtime_watch import RuntimeWatch
 from deployments.replicas.user_config import read_limits
 from deployments.telemetry.events import EmitEvent, Running, open_discard
 from deployments.telemetry.tracing import traced
 from segmentation.backends.protocol import DecoderBackend, RuntimeInfo
-from segmentation.errors import InvalidRequest, SegmentationError
+from segmentation.errors import InvalidRequest, LimitExceeded, SegmentationError
 from segmentation.predict import segment
 from segmentation.prompts import validate_prompts
 from segmentation.timed_decoder import TimedDecoder
@@ -148,10 +148,15 @@ class PromptDecoder:
             except InvalidRequest as error:
                 return error
         results: list[tuple[Json, ...]] = []
+        size = AnswerSize(job.mask_format)
         for part in parts_of(prompts, picture.size):
             batched = await self._batcher.submit(_Part(key, picture, part, job.multimask, job.return_logits))
             started = time.perf_counter()
             for records in batched.result.records:
+                try:
+                    size.add(records)
+                except LimitExceeded as error:
+                    return error
                 results.append(await write_masks(records, prompt_mask, job.mask_format, self._formatting))
             wrote = StageTimes(postprocess_s=time.perf_counter() - started, queue_s=batched.waited_s)
             spent += batched.result.stage_times + wrote
