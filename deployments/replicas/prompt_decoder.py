@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from deployments.calls.messages import (
     Encoded,
@@ -23,8 +24,9 @@ from deployments.replicas.caches.prepared_images import PreparedImages, Prepared
 from deployments.replicas.decoder_trial import try_decoder
 from deployments.replicas.image_encoder import MB, refuse_other_device
 from deployments.replicas.mask_json import AnswerSize, prompt_mask, write_masks
-from deployments.replicas.prompt_parts import cost_of, parts_of
+from deployments.replicas.prompt_parts import cost_of, is_costly, parts_of
 from deployments.replicas.runtime_watch import RuntimeWatch
+from deployments.replicas.scheduling import stand_back
 from deployments.replicas.user_config import read_limits
 from deployments.telemetry.events import EmitEvent, Running, open_discard
 from deployments.telemetry.tracing import traced
@@ -74,6 +76,9 @@ class _Decoded:
 class PromptDecoder:
     """One replica: an adaptive batcher before the prompt encoder and mask decoder.
 
+    A single prompt may cost as much as fifty clicks, and can't be divided. Such prompts have a batcher and a thread of
+    their own, which stands back: clicks go on beside them.
+
     Args:
         open_backend: loads the runtime; called once, in the replica.
         device: the device this replica was given, "cuda" or "cpu".
@@ -97,16 +102,19 @@ class PromptDecoder:
         self._backend = open_backend()
         refuse_other_device(self._backend.runtime, device)
         self._images = PreparedImages(self._backend.prepare, int(cache_mb * MB))
-        self._watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
+        self._watches: list[RuntimeWatch] = []
         emit = open_ray_metrics()
         emit(Running(self._backend.runtime))
-        self._batcher: Batcher[_Part, _Decoded] = Batcher(
-            self._run,
-            ThreadPoolExecutor(1, thread_name_prefix="decoder"),
-            max_weight=max_batch,
-            weigh=lambda part: part.cost,
-            emit=emit,
-        )
+
+        def open_batcher(executor: ThreadPoolExecutor) -> Batcher[_Part, _Decoded]:
+            watch = RuntimeWatch(lambda: try_decoder(self._backend), stuck_after_s=stuck_after_s)
+            self._watches.append(watch)
+            return Batcher(
+                partial(self._run, watch), executor, max_weight=max_batch, weigh=lambda part: part.cost, emit=emit
+            )
+
+        self._batcher = open_batcher(ThreadPoolExecutor(1, thread_name_prefix="decoder"))
+        self._costly = open_batcher(ThreadPoolExecutor(1, thread_name_prefix="costly", initializer=stand_back))
         self._formatting = ThreadPoolExecutor(FORMAT_THREADS, thread_name_prefix="format")
 
     def reconfigure(self, user_config: Mapping[str, float]) -> None:
@@ -119,7 +127,8 @@ class PromptDecoder:
 
     def check_health(self) -> None:
         """Serve's hook; raises when this replica must be replaced."""
-        self._watch.check()
+        for watch in self._watches:
+            watch.check()
 
     async def describe(self) -> RuntimeInfo:
         """What really runs here."""
@@ -150,7 +159,8 @@ class PromptDecoder:
         results: list[tuple[Json, ...]] = []
         size = AnswerSize(job.mask_format)
         for part in parts_of(prompts, picture.size):
-            batched = await self._batcher.submit(_Part(key, picture, part, job.multimask, job.return_logits))
+            asked = _Part(key, picture, part, job.multimask, job.return_logits)
+            batched = await (self._costly if is_costly(part) else self._batcher).submit(asked)
             started = time.perf_counter()
             for records in batched.result.records:
                 try:
@@ -162,14 +172,14 @@ class PromptDecoder:
             spent += batched.result.stage_times + wrote
         return PromptAnswer(picture.size, tuple(results), spent, picture.decode)
 
-    def _run(self, parts: Sequence[_Part]) -> list[_Decoded]:
+    def _run(self, watch: RuntimeWatch, parts: Sequence[_Part]) -> list[_Decoded]:
         groups: dict[tuple[str, bool, bool], list[int]] = defaultdict(list)
         for index, part in enumerate(parts):
             groups[part.key, part.multimask, part.return_logits].append(index)
         decoded: dict[int, _Decoded] = {}
         for indices in groups.values():
             group = [parts[index] for index in indices]
-            with self._watch.run(sum(part.cost for part in group)):
+            with watch.run(sum(part.cost for part in group)):
                 decoded.update(zip(indices, self._run_group(group), strict=True))
         return [decoded[index] for index in range(len(parts))]
 
