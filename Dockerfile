@@ -59,7 +59,8 @@ VOLUME /models
 EXPOSE 5000 8265 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
     CMD ["python", "-c", "from urllib.request import *; build_opener(ProxyHandler({})).open('http://127.0.0.1:5000/health', timeout=8)"]
-CMD ["python", "-m", "deployments.run", "--address", "local", "config/container.yaml"]
+# Not an ENV: nodes of a cluster, which KubeRay starts from this image, listen for each other.
+CMD ["env", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0", "python", "-m", "deployments.run", "--address", "local", "config/container.yaml"]
 
 FROM server AS gpu
 ARG PYTORCH=""

@@ -22,6 +22,8 @@ export RAY_SERVE_REPLICA_STARTUP_SHUTDOWN_LATENCY_BUCKETS_MS ?= 1000,5000,20000,
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
+# Ray binds its ports to 127.0.0.1: a cluster of one node needs no others (docs/security.md, "What listens").
+serve: export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER ?= 0
 serve: install  ## run the server on http://127.0.0.1:5000 (SAM_MODEL_TYPE=demo needs no download)
 	@$(BIN)/python -m segmentation.preflight --config $(CONFIG) --download
 	$(BIN)/python -m deployments.run --address local $(CONFIG)

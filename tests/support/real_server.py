@@ -28,6 +28,8 @@ SHIPPED_VARIABLES = {
     "RAY_SERVE_REPLICA_STARTUP_SHUTDOWN_LATENCY_BUCKETS_MS": "1000,5000,20000,60000",
 }
 """Of Ray's and glibc's own: what `make serve` and the image set."""
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Where the server has a cluster of its own."""
 FAILED = "Deploying app 'sam' failed"
 """What the controller writes when an application can't be deployed; the process that started it goes on."""
 
@@ -87,10 +89,9 @@ def serving(
     config, log = folder / "serve.yaml", folder / "serve.log"
     config.write_text(yaml.safe_dump(document))
     command = [sys.executable, "-m", "deployments.run", "--address", address, config]
+    environment = server_environment(folder, {**(LOOPBACK if address == "local" else {}), **variables})
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=PROJECT_ROOT, env=server_environment(folder, variables), stdout=output, stderr=output
-        )
+        process = subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=output, stderr=output)
     try:
         server = RealServer(f"http://127.0.0.1:{port}", log, process, (process.pid, *nodes))
         if wait:
