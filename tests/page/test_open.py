@@ -115,6 +115,38 @@ def test_a_tiff_of_16_bits_is_shown_as_the_server_reads_it_page_by_page(page: Pa
     assert box[2] < 100
 
 
+def test_the_frames_of_an_animation_can_be_chosen(page: Page) -> None:
+    seen = WatchedPage(page)
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(frame) for frame in (COINS, COINS[::-1])]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    give(page, "coins.gif", buffer.getvalue())
+    seen.expect_status("Ready")
+    page.get_by_label("Page", exact=True).fill("2")
+    page.keyboard.press("Tab")
+    seen.expect_status("Ready")
+    assert page.evaluate("samServe.session.encoded().then((encoded) => encoded.decode.page)") == 1
+    page.get_by_label("Page", exact=True).fill("3")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("alert")).to_contain_text("page")
+    expect(page.get_by_label("Page", exact=True)).to_have_value("2")
+
+
+def test_channels_that_are_not_there_are_refused_with_the_numbers_of_the_page(page: Page) -> None:
+    seen = WatchedPage(page)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.stack([COINS, COINS[::-1]]), photometric="minisblack", planarconfig="separate")
+    give(page, "two.tif", buffer.getvalue())
+    seen.expect_status("Ready")
+    for wrong in ("3", "0", "one"):
+        page.get_by_label("Channels").fill(wrong)
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("alert")).to_contain_text("from 1 to 2")
+        expect(page.get_by_label("Channels")).to_have_value("1, 2")
+        seen.press_button("Dismiss")
+    seen.expect_status("Ready")
+
+
 DROP = """async ([data, name]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   const transfer = new DataTransfer();

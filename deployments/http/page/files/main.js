@@ -8,7 +8,7 @@ import { byId, make, onClick, show } from "./dom.js";
 import { Everything } from "./everything.js";
 import { Keys } from "./keys.js";
 import { complain, dismiss, notify, say, tellProgress } from "./notices.js";
-import { DecodeControls, isDeep, listenForPictures, readHere, showName } from "./picture.js";
+import { DecodeControls, isServers, listenForPictures, readHere, showName } from "./picture.js";
 import { Pointer } from "./pointer.js";
 import { contains, toRegion } from "./rle.js";
 import { ScaleControls } from "./scale.js";
@@ -121,7 +121,7 @@ export class App {
     if (!decode) this.decode.hide();
     try {
       const loaded = await file;
-      const here = decode || (await isDeep(loaded)) ? null : await readHere(loaded);
+      const here = decode || (await isServers(loaded)) ? null : await readHere(loaded);
       if (!current()) return;
       if (here) this.#show({ bitmap: here, size: [here.height, here.width], holds: null });
       const preview = here ? null : this.#serversView({ file, name, decode });

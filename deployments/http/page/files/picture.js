@@ -70,12 +70,15 @@ export async function readHere(file) {
 }
 
 /**
- * Whether the browser would show other grey values than the server segments: a PNG of 16 bits.
+ * Whether the server is to show a file that the browser could: a PNG of 16 bits, of which the browser would show other
+ * grey values than the server segments, and an animation, whose frames the server tells.
  * @param {Blob} file
  */
-export async function isDeep(file) {
+export async function isServers(file) {
   const start = new Uint8Array(await file.slice(0, 26).arrayBuffer());
-  return start.length > 25 && start[1] === 0x50 && start[2] === 0x4e && start[3] === 0x47 && start[24] === 16;
+  const has = (/** @type {number} */ at, /** @type {string} */ text) => [...text].every((letter, index) => start[at + index] === letter.charCodeAt(0));
+  if (has(1, "PNG")) return start[24] === 16;
+  return has(0, "GIF8") || (has(8, "WEBPVP8X") && (start[20] & 2) !== 0);
 }
 
 /** Page, channels and contrast of a file that has several. */
