@@ -52,6 +52,25 @@ def test_the_page_asks_for_the_key_and_keeps_it_in_the_tab(browser: Browser, key
         expect(dialog).to_be_hidden()
 
 
+def test_who_gives_no_key_is_asked_again_when_one_is_needed(browser: Browser, keyed_url: str) -> None:
+    with watched(browser, keyed_url) as page:
+        seen = WatchedPage(page)
+        dialog = page.get_by_role("dialog", name="API key")
+        for _ in range(2):
+            expect(dialog).to_be_visible()
+            page.keyboard.press("Escape")
+            expect(dialog).to_be_hidden()
+            seen.expect_status("Ready")
+            expect(page.get_by_text("Drop a picture here")).to_be_visible()
+            seen.press_button("coins")
+        page.get_by_label("API key", exact=True).fill(KEY)
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.locator("#picture-name")).to_contain_text("coins")
+        seen.expect_status("Ready")
+        # What could not be asked at the start has come, too.
+        expect(page.get_by_label("Preset").locator("option").first).to_be_attached()
+
+
 def test_a_picture_that_the_server_has_forgotten_is_sent_again(coins: Page) -> None:
     """As after a restart: the id is unknown once."""
     seen = WatchedPage(coins)

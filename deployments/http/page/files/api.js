@@ -25,6 +25,8 @@ export class Problem extends Error {
  */
 
 export class Api {
+  /** Told when the user has given a key. */
+  onKey = () => {};
   /** @type {Promise<void> | null} */ #asking = null;
   /** @type {Promise<void> | null} */ #waiting = null;
 
@@ -91,6 +93,7 @@ export class Api {
     this.#asking ??= (async () => {
       try {
         sessionStorage.setItem(KEY, await this.askKey(this.key ? reason : ""));
+        this.onKey();
       } finally {
         this.#asking = null;
       }

@@ -1,7 +1,7 @@
 // The page put together: one App that the parts share.
 
 import { Analyses } from "./analysis.js";
-import { Api } from "./api.js";
+import { Api, isAbort } from "./api.js";
 import { Clicks } from "./clicks.js";
 import { colourOf } from "./colours.js";
 import { byId, make, onClick, show } from "./dom.js";
@@ -147,6 +147,7 @@ export class App {
       if (!current()) return;
       this.isOpening = false;
       this.#goBack();
+      this.sayState();
       complain(`${name} could not be opened`, error, "open");
     }
   }
@@ -490,6 +491,7 @@ start(app);
 /** @param {App} app */
 async function start(app) {
   const { session, everything, analyses } = app;
+  session.api.onKey = () => {};
   try {
     const info = await session.api.json("backend_info");
     // On CPUs the thorough profile takes minutes with a large model.
@@ -498,6 +500,8 @@ async function start(app) {
     await analyses.loadPresets();
     offerModels(app, (await session.api.json("models")).models);
   } catch (error) {
+    // Asked again once there is a key.
+    if (isAbort(error)) session.api.onKey = () => start(app);
     complain("The server could not be asked what it runs", error);
   }
 }

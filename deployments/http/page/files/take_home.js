@@ -48,6 +48,7 @@ export class TakeHome {
       say(`Saved ${name}`);
     } catch (error) {
       release();
+      app.sayState();
       complain("The file could not be written", error);
     }
   }
