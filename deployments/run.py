@@ -25,8 +25,9 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatus
 from ray.serve.scripts import run
 
-from deployments.address import taken_address, too_long_for_sockets
+from deployments.address import address_of, answers, taken_address, too_long_for_sockets
 from deployments.preflight import read_config
+from deployments.ray_token import prepare_token
 from segmentation.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -38,8 +39,10 @@ STATUS_EVERY_S = 5.0
 PATIENCE_S = 5.0
 STATUS_PATIENCE_S = 15.0
 """A busy machine that still starts replicas answers late."""
-SILENT_S = 120.0
+SILENT_S = 25.0
 """Of Serve's controller, once the server has been ready: it starts again within seconds where it can."""
+SILENT_BUT_ANSWERING_S = 120.0
+"""The same where the server still answers `/health`: on a busy machine the controller is late, and nobody misses it."""
 SHUTDOWN_S = 30.0
 NEEDED = {"raylet", "gcs_server"}
 """Kinds of Ray's processes. It serves without its dashboard and its log monitor."""
@@ -55,6 +58,7 @@ def main() -> None:
     if folder := too_long_for_sockets(os.environ):
         sys.exit(f"{folder} is too long a path for Ray's sockets: set RAY_TMPDIR to a short one, as RAY_TMPDIR=/tmp")
     _check_files(sys.argv[1:])
+    prepare_token(sys.argv[1:], os.environ)
     _on_signal(lambda: sys.exit(1))
     try:
         run.main(["--non-blocking", *sys.argv[1:]], prog_name="deployments.run", standalone_mode=False)
@@ -102,10 +106,12 @@ def _watch(asked_to_stop: threading.Event) -> str | None:
         if is_ready and now - looked < STATUS_EVERY_S:
             continue
         looked = now
-        applications = bounded(lambda: serve.status().applications, STATUS_PATIENCE_S)
+        patience = min(STATUS_PATIENCE_S, max(1.0, heard + SILENT_S - now)) if is_ready else STATUS_PATIENCE_S
+        applications = bounded(lambda: serve.status().applications, patience)
         if applications is None:
-            if is_ready and time.monotonic() - heard > SILENT_S:
-                return f"Serve's controller has given no answer for {SILENT_S:g} s"
+            silent_s = time.monotonic() - heard
+            if is_ready and silent_s >= SILENT_S and (silent_s >= SILENT_BUT_ANSWERING_S or not _still_answers()):
+                return f"Serve's controller has given no answer for {silent_s:.0f} s"
             continue
         heard = time.monotonic()
         for name, application in applications.items():
@@ -119,6 +125,11 @@ def _watch(asked_to_stop: threading.Event) -> str | None:
             is_ready = True
             logger.info("ready: every application runs")
     return None
+
+
+def _still_answers() -> bool:
+    address = address_of(sys.argv[1:])
+    return address is not None and answers(address, PATIENCE_S)
 
 
 def last_line(message: str) -> str:
