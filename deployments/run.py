@@ -53,6 +53,8 @@ logger = logging.getLogger("ray.serve")
 
 
 def main() -> None:
+    if "--help" in sys.argv[1:]:
+        run.main(["--help"], prog_name="deployments.run")
     if taken := taken_address(sys.argv[1:]):
         sys.exit(f"{taken} is taken: stop what listens there, or change the port in a copy of the config file")
     if folder := too_long_for_sockets(os.environ):
