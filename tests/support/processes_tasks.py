@@ -20,6 +20,10 @@ def own_pid(data: bytes) -> int:
     return os.getpid()
 
 
+def niceness(data: bytes) -> int:
+    return os.nice(0)
+
+
 def leave(data: bytes) -> None:
     os.abort()
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC, TIFF, TiffFile, TiffPage
 
+from segmentation.cpus import usable_cpus
 from segmentation.errors import ImageTooLarge, InvalidImage, SegmentationError, UnsupportedMediaType
 from segmentation.pictures.decoded import PictureInfo
 from segmentation.pictures.limits import accept, require_size
@@ -26,7 +27,7 @@ MAKE, MAX_INNER_PAGES = 271, 8
 MOSAICS = {PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW}
 _PLAIN = {(PHOTOMETRIC.RGB, 3), (PHOTOMETRIC.MINISBLACK, 1)}
 PLANAR_SEPARATE, ASSOCIATED_ALPHA = 2, 1
-MAX_THREADS = 4
+MAX_THREADS = min(4, usable_cpus())
 MIN_TILE_LIMIT = 1 << 20
 BYTES_PER_PIXEL = 16
 """Of stored samples, for each pixel that a picture may have: four 32-bit channels at the largest size, more in smaller

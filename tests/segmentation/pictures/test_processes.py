@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from pictures import TWELVE_BITS, encoded, picture, scene, tiff_of
-from processes_tasks import allocate, fill, leave, own_pid, spin, square, stumble
+from processes_tasks import allocate, fill, leave, niceness, own_pid, spin, square, stumble
 
 from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest
 from segmentation.pictures.options import DecodeOptions
@@ -68,6 +68,10 @@ def test_a_process_that_ended_while_idle_is_replaced(processes: DecoderProcesses
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.2)
     assert processes.run(Task(own_pid, b"")) != pid
+
+
+def test_a_process_stands_back_behind_what_started_it(processes: DecoderProcesses) -> None:
+    assert processes.run(Task(niceness, b"")) == min(os.nice(0) + 4, 19)
 
 
 def test_memory_is_bounded(processes: DecoderProcesses) -> None:
