@@ -2,8 +2,9 @@
 
 Serve's proxy can't hand requests to the ingress as fast as they may have to be rejected. Requests that could get a slot
 would wait in the proxy's queue behind the others. The load shedder counts the requests in flight and rejects by itself,
-with the ingress's own problem documents. The ingress's answers tell it the number of slots. The ingress keeps counting:
-its count decides where several proxies run, and it alone applies the bounds of an API key.
+with the ingress's own problem documents, or in the form of an annotation tool's errors. The ingress's answers tell it
+the number of slots. The ingress keeps counting: its count decides where several proxies run, and it alone applies the
+bounds of an API key.
 
 The load shedder also does what only the process that speaks HTTP can do:
 - it bounds connections (`deployments.http.connections`);
@@ -32,6 +33,7 @@ from deployments.http.connections import CONNECTION, install
 from deployments.http.headers import ADMITTED, API_HEADERS, INLINED_BYTES, REQUEST_ID, SLOTS, is_run, request_id_of
 from deployments.http.outbox import UnsentBytes, open_outbox
 from deployments.http.problems import problem_of
+from deployments.http.protocols.forms import FORMS, ToolForm, pattern_of
 from deployments.telemetry.events import EmitEvent, Refused, discard
 from deployments.telemetry.ray_metrics import open_ray_metrics
 from segmentation.errors import SegmentationError
@@ -42,8 +44,11 @@ OPENER = "deployments.load_shedder.open_load_shedder"
 SERVE_HINTS = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})
 """Request headers by which Serve lets a trusted proxy overrule timeouts and the watch for clients that leave."""
 
-_NEEDS_SLOT = re.compile(f"(.*?)(?:{'|'.join(ADMITTED)})(?:/.*)?", re.DOTALL)
-"""Under any prefix: where the app is mounted is not known here."""
+_TOOL_PATHS = {pattern_of(path): form for form in FORMS for path in form.slots}
+_RUNS_OF_TOOLS = re.compile("|".join(pattern_of(path) for form in FORMS for path in form.runs))
+_NEEDS_SLOT = re.compile(f"(.*?)((?:{'|'.join(ADMITTED)})(?:/.*)?|{'|'.join(_TOOL_PATHS)})", re.DOTALL)
+"""Under any prefix: where the app is mounted is not known here, nor which tools' protocols it speaks. Answers for
+others tell of no slots, and nothing is rejected."""
 
 
 Kind: TypeAlias = tuple[str, bool]
@@ -85,14 +90,15 @@ class LoadShedder:
         if matched is None:
             await self._app(scope, receive, send)
             return
-        kind = (matched[1], is_run(scope["path"].removeprefix(matched[1])))
+        kind = (matched[1], is_run(matched[2]) or _RUNS_OF_TOOLS.fullmatch(matched[2]) is not None)
+        tool = next((form for pattern, form in _TOOL_PATHS.items() if re.fullmatch(pattern, matched[2])), None)
         application_state = self._applications.get(kind) or _ApplicationState()
         if "origin" not in Headers(scope=scope) and (refusal := application_state.slots.refusal()):
-            await self._refuse(refusal, request_id)(scope, receive, send)
+            await self._refuse(refusal, request_id, tool)(scope, receive, send)
             return
 
         async with open_outbox(send, connection, self._unsent) as put:
-            await self._pass_on(scope, receive, put, kind, application_state, request_id)
+            await self._pass_on(scope, receive, put, kind, application_state, request_id, tool)
 
     async def _pass_on(
         self,
@@ -102,6 +108,7 @@ class LoadShedder:
         kind: Kind,
         application_state: _ApplicationState,
         request_id: str,
+        tool: ToolForm | None,
     ) -> None:
         takes_slot = True
         started = replaced = left = False
@@ -137,14 +144,12 @@ class LoadShedder:
         finally:
             leave()
         if replaced:
-            await self._refuse(Overloaded("the server has more requests than it can queue; try again"), request_id)(
-                scope, receive, send
-            )
+            refusal: SegmentationError = Overloaded("the server has more requests than it can queue; try again")
+            await self._refuse(refusal, request_id, tool)(scope, receive, send)
         elif not started and not left:
             # The ingress replica died, or Serve could not reach it: Serve ends the request without a word.
-            await self._refuse(
-                ReplicaLost("the server lost the process that worked on this request; try again"), request_id
-            )(scope, receive, send)
+            refusal = ReplicaLost("the server lost the process that worked on this request; try again")
+            await self._refuse(refusal, request_id, tool)(scope, receive, send)
 
     def _learn(self, kind: Kind, start: Message) -> None:
         headers = MutableHeaders(scope=start)
@@ -158,8 +163,13 @@ class LoadShedder:
         if kind in self._applications:
             self._applications[kind].inlined_bytes = int(inlined_bytes) if inlined_bytes.isdecimal() else 0
 
-    def _refuse(self, refusal: SegmentationError, request_id: str) -> Response:
+    def _refuse(self, refusal: SegmentationError, request_id: str, tool: ToolForm | None) -> Response:
         problem = problem_of(refusal)
+        if tool is not None:
+            self._emit(Refused(problem.code, tool.name))
+            answer = tool.answer(problem, request_id)
+            answer.headers.update({**API_HEADERS, REQUEST_ID: request_id})
+            return answer
         self._emit(Refused(problem.code))
         headers = {**API_HEADERS, **problem.headers(), REQUEST_ID: request_id}
         return Response(problem.body(request_id), problem.status, headers)

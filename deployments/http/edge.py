@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Edge:
-    """ASGI middleware. Puts the `caller` into the request's state, and its `body_share` where a body is read.
+    """ASGI middleware. Puts the `caller` into the request's state, and `place` and `body_share` where it needs a slot.
 
     Args:
         policy_of: how requests of a path are treated.
@@ -78,8 +78,12 @@ class Edge:
             note(key=caller.name)
         if policy.needs_slot:
             try:
-                with self._admission.place(caller, is_run=policy.is_run), self._body_budget.share() as share:
+                with (
+                    self._admission.place(caller, is_run=policy.is_run) as place,
+                    self._body_budget.share() as share,
+                ):
                     self._report_slots()
+                    scope["state"]["place"] = place
                     scope["state"]["body_share"] = share
                     await self._app(scope, receive, send)
             finally:

@@ -2,6 +2,8 @@
 
 import re
 import uuid
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +26,9 @@ ADMITTED = ("/segment", "/embeddings", "/analyze", PREVIEW, PICTURES)
 
 RUNS = ("/segment/auto", "/analyze")
 """Those of them, and what is under them, that may run for minutes: they have slots of their own."""
+
+SlotKind: TypeAlias = Literal["interactive", "run"]
+"""The slots that a request counts against: those of `SAM_MAX_QUEUE` or those of `SAM_MAX_AUTO_QUEUE`."""
 
 REQUEST_ID = "X-Request-ID"
 SLOTS = "Sam-Slots"
@@ -59,13 +64,22 @@ class AnswerHeaders:
 
     Args:
         slots, run_slots: how many requests may be under way at once on the paths that need a slot; see `Admission`.
+        slots_of: which of the two a path's requests count against; None where they need no slot.
         tells_id: add `X-Request-ID` to answers; not behind Serve's proxy, which adds it to every answer itself.
     """
 
-    def __init__(self, app: ASGIApp, *, slots: int, run_slots: int, tells_id: bool = True) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        slots: int,
+        run_slots: int,
+        slots_of: Callable[[str], SlotKind | None],
+        tells_id: bool = True,
+    ) -> None:
         self._app = app
-        self._slots = str(slots)
-        self._run_slots = str(run_slots)
+        self._slots = {"interactive": str(slots), "run": str(run_slots)}
+        self._slots_of = slots_of
         self._tells_id = tells_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,15 +90,15 @@ class AnswerHeaders:
         scope.setdefault("state", {})["request_id"] = request_id
         path = path_of(scope)
         policy = policy_for(path)
-        tells_places = needs_slot(path)
+        kind = self._slots_of(path)
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if self._tells_id:
                     headers[REQUEST_ID] = request_id
-                if tells_places:
-                    headers[SLOTS] = self._run_slots if is_run(path) else self._slots
+                if kind is not None:
+                    headers[SLOTS] = self._slots[kind]
                     headers[INLINED_BYTES] = str(LARGEST_BYTES)
                 headers["Content-Security-Policy"] = policy
                 headers.update(_SAFETY)

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
-from deployments.http.headers import DOCS, PAGE, PAGE_FILES, is_run, is_under, needs_slot
+from deployments.http.headers import DOCS, PAGE, PAGE_FILES, SlotKind, is_run, is_under, needs_slot
 from deployments.http.problems import Problem
 
 OPEN = ("/health", "/openapi.json", DOCS, PAGE_FILES)
@@ -50,6 +50,13 @@ class PathPolicy:
     answer: Callable[[Problem, str], Response] = problem_response
     protocol: str = ""
     is_run: bool = False
+
+    @property
+    def slots(self) -> SlotKind | None:
+        """The slots that its requests count against."""
+        if not self.needs_slot:
+            return None
+        return "run" if self.is_run else "interactive"
 
 
 PolicyOf: TypeAlias = Callable[[str], PathPolicy]

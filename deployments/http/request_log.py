@@ -2,10 +2,11 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.http.headers import needs_slot, path_of
+from deployments.http.headers import path_of
 from deployments.telemetry.logs import log_request, request_facts
 
 
@@ -14,10 +15,14 @@ class RequestLog:
 
     What monitors and browsers ask for all day, `/health` and the pages, is logged only where it fails. The handlers
     add what they know (`deployments.telemetry.logs.note`).
+
+    Args:
+        is_work: whether requests for a path are logged where they succeed.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, is_work: Callable[[str], bool]) -> None:
         self._app = app
+        self._is_work = is_work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,6 +47,6 @@ class RequestLog:
                 stages = facts.pop("ms", total)
                 # A client that left before its answer began has no status; nginx writes 499.
                 line = f"request {scope['state']['request_id']} {scope['method']} {ascii(route)[1:-1]} {status or 499}"
-                is_quiet = status < 400 and not needs_slot(path_of(scope))
+                is_quiet = status < 400 and not self._is_work(path_of(scope))
                 level = logging.DEBUG if is_quiet else logging.INFO if status < 500 else logging.WARNING
                 log_request(line, {**facts, "ms": stages}, level)

@@ -130,6 +130,11 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
     describe(app, _example_id(service))
     protocols = open_protocols(service)
     add_protocols(app, protocols)
+    policy = policy_of(protocols)
+
+    def is_work(path: str) -> bool:
+        return policy(path).needs_slot
+
     app.add_exception_handler(HTTPException, _raise)
     # Starlette runs the middleware added last first: a preflight needs no key, and refusals carry every header too.
     app.add_middleware(InlinedBody)
@@ -139,16 +144,22 @@ def create_app(service: Service, *, tells_id: bool = True, tracer: Tracer | None
         admission=service.admission,
         body_budget=service.body_budget,
         emit=service.emit,
-        policy_of=policy_of(protocols),
+        policy_of=policy,
     )
     if tracer is not None:
-        app.add_middleware(TracedRequests, tracer=tracer)
-    app.add_middleware(RequestLog)
+        app.add_middleware(TracedRequests, tracer=tracer, is_work=is_work)
+    app.add_middleware(RequestLog, is_work=is_work)
     app.add_middleware(Compression)
     app.add_middleware(HeadRequests)
     add_cors(app, service.config.settings.cors_origins)
     admission = service.admission
-    app.add_middleware(AnswerHeaders, slots=admission.slots, run_slots=admission.run_slots, tells_id=tells_id)
+    app.add_middleware(
+        AnswerHeaders,
+        slots=admission.slots,
+        run_slots=admission.run_slots,
+        slots_of=lambda path: policy(path).slots,
+        tells_id=tells_id,
+    )
     return app
 
 

@@ -1,28 +1,31 @@
 """The edge of a trace: an ASGI middleware that opens a request's span. Knows no Ray."""
 
+from collections.abc import Callable
+
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.http.headers import is_under, path_of
+from deployments.http.headers import path_of
 from deployments.telemetry.tracing import Tracer
-
-TRACED = ("/segment", "/embeddings")
-"""Paths, and what is under them, that have a trace; not `/health`, which load balancers ask for all day."""
 
 
 class TracedRequests:
     """ASGI middleware: the span of a request, below the caller's own `traceparent` if there is one.
 
     Needs the `request_id` in the request's state.
+
+    Args:
+        is_work: whether requests for a path have a trace; those for `/health` have none, load balancers ask all day.
     """
 
-    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+    def __init__(self, app: ASGIApp, tracer: Tracer, is_work: Callable[[str], bool]) -> None:
         self._app = app
         self._tracer = tracer
+        self._is_work = is_work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not any(is_under(path_of(scope), path) for path in TRACED):
+        if scope["type"] != "http" or not self._is_work(path_of(scope)):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

@@ -84,6 +84,61 @@ async def test_runs_of_automatic_masks_refuse_no_prompt_and_are_refused_by_none(
         assert [answer.status_code for answer in await asyncio.gather(run, prompt)] == [200, 200]
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "field"),
+    [
+        ("/v1/predict", 503, "success"),
+        ("/sam/", 503, "detail"),
+        ("/sam2/segment_image", 503, "message"),
+        ("/hugging-face/vit_b", 429, "error"),
+        ("/label-studio/predict", 503, "error"),
+        ("/isat/vit_b/api/encode", 503, "detail"),
+        ("/api/generate", 503, "detail"),
+    ],
+)
+async def test_tools_share_the_slots_and_are_refused_in_their_own_form(path: str, status: int, field: str) -> None:
+    serve, events = FakeServe("1"), list[Event]()
+    async with at(LoadShedder(serve, events.append)) as client:
+        await told(serve, client, path)
+        (inside,) = waiting(client, 1)
+        await until(lambda: serve.came["/segment"] == 1)
+        refused = await client.post(path)
+        assert (refused.status_code, refused.headers["content-type"]) == (status, "application/json")
+        assert field in refused.json()
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.headers["x-content-type-options"] == "nosniff"
+        assert [(event.code, bool(event.protocol)) for event in events if isinstance(event, Refused)] == [
+            ("overloaded", True)
+        ]
+        assert (await client.post("/segment")).headers["content-type"] == "application/problem+json"
+        serve.gate.set()
+        await inside
+
+
+async def test_a_tools_automatic_masks_are_runs() -> None:
+    serve = FakeServe("1")
+    async with at(LoadShedder(serve)) as client:
+        for path in ("/sam/", "/sam/automask/"):
+            await told(serve, client, path)
+        (run,) = waiting(client, 1, "/segment/auto")
+        await until(lambda: serve.came["/segment/auto"] == 1)
+        assert (await client.post("/sam/automask/")).status_code == 503
+        (prompt,) = waiting(client, 1, "/sam/")
+        await until(lambda: serve.came["/sam/"] == 2)
+        serve.gate.set()
+        assert [answer.status_code for answer in await asyncio.gather(run, prompt)] == [200, 200]
+
+
+async def test_a_protocol_that_is_not_spoken_is_no_concern() -> None:
+    serve = FakeServe(None)
+    async with at(LoadShedder(serve)) as client:
+        await told(serve, client, "/v1/predict")
+        inside = waiting(client, 5, "/v1/predict")
+        await until(lambda: serve.came["/v1/predict"] == 6)
+        serve.gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(*inside)} == {200}
+
+
 async def test_who_has_the_whole_answer_may_ask_again_while_serve_tidies_up() -> None:
     serve, tidy, answered = FakeServe("1"), asyncio.Event(), asyncio.Event()
 

@@ -69,6 +69,38 @@ class Slots:
         return min(bound, max(SHORT_QUEUE, bound // 2)) if self._is_crowded else bound
 
 
+class Place:
+    """The slot of one request, taken.
+
+    Args:
+        slots: of which it is one.
+        runs: the slots of runs of automatic masks.
+    """
+
+    def __init__(self, slots: Slots, runs: Slots) -> None:
+        self._slots = slots
+        self._runs = runs
+        slots.take()
+
+    def become_run(self) -> None:
+        """Changes the slot for one of a run: the body says what the path does not.
+
+        Raises:
+            Overloaded: no slot of a run is free.
+        """
+        if self._slots is self._runs:
+            return
+        if refusal := self._runs.refusal():
+            raise refusal
+        self._runs.take()
+        self._slots.leave()
+        self._slots = self._runs
+
+    def leave(self) -> None:
+        """Gives the slot back."""
+        self._slots.leave()
+
+
 class Admission:
     """The bounds of one ingress replica. A request that finds no slot is turned away before its body is read.
 
@@ -111,7 +143,7 @@ class Admission:
             raise NotReady("the server is about to stop")
 
     @contextmanager
-    def place(self, caller: Caller = ANYBODY, *, is_run: bool = False) -> Iterator[None]:
+    def place(self, caller: Caller = ANYBODY, *, is_run: bool = False) -> Iterator["Place"]:
         """Takes a slot for the length of the block.
 
         Args:
@@ -126,11 +158,11 @@ class Admission:
         if refusal := slots.refusal():
             raise refusal
         with self.place_of_key(caller):
-            slots.take()
+            place = Place(slots, self._runs)
             try:
-                yield
+                yield place
             finally:
-                slots.leave()
+                place.leave()
 
     @contextmanager
     def place_of_key(self, caller: Caller) -> Iterator[None]:

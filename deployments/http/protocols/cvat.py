@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.http.body import image_bytes
-from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, read_json
+from deployments.http.protocols.forms import CVAT
 from deployments.http.protocols.numbers import bit_lists
 from deployments.http.protocols.protocol import ToolModel, ToolProtocol, ToolRoute
 from deployments.http.protocols.segmenter import Segmenter
@@ -16,7 +16,6 @@ from deployments.http.responses import json_response
 from segmentation.errors import InvalidRequest
 from segmentation.masks.rle import decode
 
-NAME = "cvat"
 PREFIX = "sam-serve-"
 """Begins the name of a function; the model's follows."""
 
@@ -44,11 +43,11 @@ class Cvat:
         """The protocol over this server."""
         example = {"image": "iVBORw0KGgo=", "pos_points": [[120, 80]], "neg_points": [], "obj_bbox": None}
         return ToolProtocol(
-            name=NAME,
+            form=CVAT,
             title="CVAT",
             routes=(
-                ToolRoute("GET", "/api/functions", self.functions, "an interactor for each model", needs_slot=False),
-                ToolRoute("GET", "/api/functions/{name}", self.function, "one interactor", needs_slot=False),
+                ToolRoute("GET", "/api/functions", self.functions, "an interactor for each model"),
+                ToolRoute("GET", "/api/functions/{name}", self.function, "one interactor"),
                 ToolRoute(
                     "POST",
                     "/api/function_invocations",
@@ -59,7 +58,6 @@ class Cvat:
                 ),
             ),
             under=("/api/functions",),
-            error=_error,
         )
 
     async def functions(self, request: Request) -> Response:
@@ -121,7 +119,3 @@ def _box(corners: list[list[float]] | None) -> list[float] | None:
         raise InvalidRequest("obj_bbox is two corners, [x, y] each", "/obj_bbox")
     (ax, ay), (bx, by) = corners
     return [min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)]
-
-
-def _error(problem: Problem) -> object:
-    return {"error": problem.detail}

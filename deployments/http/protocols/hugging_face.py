@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.http.body import image_bytes
-from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, media_type, read_bytes, to_document
+from deployments.http.protocols.forms import HUGGING_FACE
 from deployments.http.protocols.protocol import ToolModel, ToolProtocol, ToolRoute
 from deployments.http.protocols.segmenter import Segmenter, ToolMask
 from deployments.http.responses import json_response
@@ -22,7 +22,6 @@ from deployments.pipelines.pictures import ImageSource
 from segmentation.errors import InvalidRequest
 from segmentation.masks.formats import segmentation_value
 
-NAME = "hugging-face"
 PATH = "/hugging-face"
 SUBTASKS = ("instance",)
 _IMAGE = re.compile(r"image/[a-z0-9.+-]+|application/octet-stream|application/x-www-form-urlencoded|")
@@ -68,12 +67,10 @@ class HuggingFace:
             )
         )
         return ToolProtocol(
-            name=NAME,
+            form=HUGGING_FACE,
             title="Hugging Face",
             routes=routes,
             under=(PATH,),
-            error=_error,
-            statuses={"overloaded": 429},  # the client for JavaScript repeats a request at once that is answered 503
         )
 
     async def segment(self, request: Request) -> Response:
@@ -116,7 +113,3 @@ def _answer(masks: Sequence[ToolMask]) -> list[dict[str, Any]]:
     return [
         {"label": "object", "score": mask.predicted_iou, "mask": segmentation_value(mask.rle, "png")} for mask in masks
     ]
-
-
-def _error(problem: Problem) -> object:
-    return {"error": problem.detail}

@@ -11,8 +11,8 @@ from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, read_form
+from deployments.http.protocols.forms import ISAT
 from deployments.http.protocols.numbers import float_lists
 from deployments.http.protocols.protocol import ToolProtocol, ToolRoute
 from deployments.http.protocols.segmenter import Segmenter
@@ -20,7 +20,6 @@ from deployments.http.responses import json_response
 from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest
 from segmentation.transforms import input_size
 
-NAME = "isat"
 PATH = "/isat"
 """Begins the addresses that name a model."""
 _SHAPE = re.compile(rb"(\d{1,6}),(\d{1,6})(?:,(\d{1,2}))?")
@@ -37,16 +36,15 @@ class Isat:
         form = ("multipart/form-data",)
         info, encode = "the checkpoint behind the embeddings", "the embedding of raw pixels"
         return ToolProtocol(
-            name=NAME,
+            form=ISAT,
             title="ISAT",
             routes=(
-                ToolRoute("GET", "/api/info", self.info, info, needs_slot=False),
+                ToolRoute("GET", "/api/info", self.info, info),
                 ToolRoute("POST", "/api/encode", self.encode, encode, body_kinds=form),
-                ToolRoute("GET", f"{PATH}/{{model}}/api/info", self.info, f"{info} of one model", needs_slot=False),
+                ToolRoute("GET", f"{PATH}/{{model}}/api/info", self.info, f"{info} of one model"),
                 ToolRoute("POST", f"{PATH}/{{model}}/api/encode", self.encode, f"{encode}, one model", body_kinds=form),
             ),
             under=(PATH,),
-            error=_error,
         )
 
     async def info(self, request: Request) -> Response:
@@ -92,7 +90,3 @@ class Isat:
         buffer = io.BytesIO()
         Image.fromarray(array.squeeze(2) if channels == 1 else array).save(buffer, "BMP")
         return buffer.getvalue()
-
-
-def _error(problem: Problem) -> object:
-    return {"detail": problem.detail}

@@ -12,16 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.http.body import image_bytes
-from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, read_json
+from deployments.http.protocols.forms import OSAM
 from deployments.http.protocols.protocol import ToolModel, ToolProtocol, ToolRoute
 from deployments.http.protocols.segmenter import Segmenter, ToolMask
 from deployments.http.responses import json_response
 from segmentation.errors import InvalidRequest
 from segmentation.masks.rle import decode
 from segmentation.types import Prompt
-
-NAME = "osam"
 
 Coordinates = Annotated[list[float], Field(min_length=2, max_length=2)]
 OSAMS_OWN = frozenset(
@@ -68,7 +66,7 @@ class Osam:
         route = ToolRoute(
             "POST", "/api/generate", self.generate, "the best mask of a prompt", body=GenerateRequest, example=example
         )
-        return ToolProtocol(name=NAME, title="osam, labelme", routes=(route,), error=_error)
+        return ToolProtocol(form=OSAM, title="osam, labelme", routes=(route,))
 
     async def generate(self, request: Request) -> Response:
         """One annotation: the best mask."""
@@ -132,7 +130,3 @@ def _png(mask: Any) -> str:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _error(problem: Problem) -> object:
-    return {"detail": problem.detail}

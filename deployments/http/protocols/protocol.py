@@ -5,9 +5,8 @@ Knows no tool.
 
 import base64
 import binascii
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -17,12 +16,10 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from deployments.http.path_policy import bearer_key
-from deployments.http.problems import Problem
+from deployments.http.protocols.forms import ToolForm
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 KeyOf: TypeAlias = Callable[[Scope], str | None]
-ErrorDocument: TypeAlias = Callable[[Problem], object]
-"""The JSON document in which a tool's client reads an error."""
 
 
 class ToolModel(BaseModel):
@@ -71,7 +68,6 @@ class ToolRoute:
     body_kinds: media types of a body that is not JSON, or not only.
     answers: media types of the answer.
     example: of the body.
-    needs_slot: the request is work, and is counted against `SAM_MAX_QUEUE`. A route that reads a body needs a slot.
     needs_key: false for what a tool asks before it has a key.
     """
 
@@ -83,7 +79,6 @@ class ToolRoute:
     body_kinds: tuple[str, ...] = ()
     answers: tuple[str, ...] = ("application/json",)
     example: Mapping[str, Any] | None = None
-    needs_slot: bool = True
     needs_key: bool = True
 
 
@@ -91,25 +86,18 @@ class ToolRoute:
 class ToolProtocol:
     """One tool's protocol.
 
-    name: in `SAM_PROTOCOLS` and in metrics.
+    form: its name, its paths that need a slot, and the form of its errors.
     title: the tool's name, the heading of its routes in the description of the API.
     under: path prefixes of which everything else is answered 404 in the tool's form.
-    error: the document of an error.
-    statuses: of errors by code, where the tool's client expects others than the server's own API has.
     """
 
-    name: str
+    form: ToolForm
     title: str
     routes: tuple[ToolRoute, ...]
-    error: ErrorDocument
     under: tuple[str, ...] = ()
     key_of: KeyOf = key_in_authorization
     body_may_hold_key: bool = False
-    statuses: Mapping[str, int] = field(default_factory=dict)
 
-    def answer(self, problem: Problem, request_id: str) -> Response:
-        """The error as the tool's client reads it."""
-        headers = problem.headers()
-        headers["content-type"] = "application/json"
-        status = self.statuses.get(problem.code, problem.status)
-        return Response(json.dumps(self.error(problem)).encode("ascii"), status, headers)
+    def needs_slot(self, path: str) -> bool:
+        """Whether requests for a route's path are work."""
+        return path.rstrip("/") in self.form.slots

@@ -18,15 +18,14 @@ from starlette.responses import PlainTextResponse, Response
 
 from deployments.calls.errors import Forbidden
 from deployments.http.body import image_bytes
-from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, read_form, read_json
+from deployments.http.protocols.forms import QUPATH
 from deployments.http.protocols.protocol import ToolModel, ToolProtocol, ToolRoute
 from deployments.http.protocols.segmenter import Segmenter, ToolMask
 from deployments.http.responses import json_response
 from segmentation.errors import InvalidImage, InvalidRequest
 from segmentation.masks.formats import segmentation_value
 
-NAME = "qupath"
 WEIGHTS = "sam-serve:"
 """Begins the `url` of a model that this server offers; the client sends it back as `checkpoint_url`."""
 TYPES = ("vit_h", "vit_l", "vit_b", "vit_t", "sam2_l", "sam2_bp", "sam2_s", "sam2_t", "sam3")
@@ -109,13 +108,11 @@ class QuPath:
         text = ("text/plain",)
         picture = {"type": "vit_b", "b64img": "iVBORw0KGgo="}
         return ToolProtocol(
-            name=NAME,
+            form=QUPATH,
             title="QuPath",
             routes=(
-                ToolRoute(
-                    "GET", "/sam/version/", self.version, "version of the server", answers=text, needs_slot=False
-                ),
-                ToolRoute("GET", "/sam/weights/", self.weights, "models that the server offers", needs_slot=False),
+                ToolRoute("GET", "/sam/version/", self.version, "version of the server", answers=text),
+                ToolRoute("GET", "/sam/weights/", self.weights, "models that the server offers"),
                 ToolRoute(
                     "POST",
                     "/sam/weights/",
@@ -125,10 +122,8 @@ class QuPath:
                     answers=text,
                     example={"type": "vit_b", "name": "mine", "url": "https://example.org/mine.pth"},
                 ),
-                ToolRoute(
-                    "GET", "/sam/weights/cancel/", self.cancel, "nothing is downloaded", answers=text, needs_slot=False
-                ),
-                ToolRoute("GET", "/sam/progress/", self.progress, "progress of downloads: none", needs_slot=False),
+                ToolRoute("GET", "/sam/weights/cancel/", self.cancel, "nothing is downloaded", answers=text),
+                ToolRoute("GET", "/sam/progress/", self.progress, "progress of downloads: none"),
                 ToolRoute(
                     "POST",
                     "/sam/",
@@ -153,12 +148,11 @@ class QuPath:
                     body_kinds=("multipart/form-data",),
                 ),
                 *(
-                    ToolRoute("POST", path, self.refuse, _VIDEO, needs_slot=False)
+                    ToolRoute("POST", path, self.refuse, _VIDEO)
                     for path in ("/sam/sam3/", "/sam/video/", "/sam/sam3video/")
                 ),
             ),
             under=("/sam",),
-            error=_error,
         )
 
     async def version(self, request: Request) -> Response:
@@ -272,7 +266,3 @@ def _logits(data: bytes, side: int) -> NDArray[np.float32]:
             return np.asarray(picture.convert("F"), np.float32)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise InvalidImage("b64mask is no grey PNG or TIFF") from None
-
-
-def _error(problem: Problem) -> object:
-    return {"detail": problem.detail}

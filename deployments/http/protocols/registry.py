@@ -9,20 +9,30 @@ from fastapi import FastAPI
 from deployments.http.headers import is_under
 from deployments.http.path_policy import PathPolicy, PolicyOf, own_policy
 from deployments.http.problems import KINDS, Problem
-from deployments.http.protocols import cvat, hugging_face, isat, label_studio, osam, qupath, roboflow, x_anylabeling
+from deployments.http.protocols import (
+    cvat,
+    forms,
+    hugging_face,
+    isat,
+    label_studio,
+    osam,
+    qupath,
+    roboflow,
+    x_anylabeling,
+)
 from deployments.http.protocols.protocol import ToolProtocol, ToolRoute
 from deployments.http.protocols.segmenter import Segmenter
 from deployments.http.service import Service
 
 OPENERS: dict[str, Callable[[Segmenter], ToolProtocol]] = {
-    x_anylabeling.NAME: lambda segmenter: x_anylabeling.XAnyLabeling(segmenter).protocol(),
-    qupath.NAME: lambda segmenter: qupath.QuPath(segmenter).protocol(),
-    roboflow.NAME: lambda segmenter: roboflow.Roboflow(segmenter).protocol(),
-    hugging_face.NAME: lambda segmenter: hugging_face.HuggingFace(segmenter).protocol(),
-    label_studio.NAME: lambda segmenter: label_studio.LabelStudioBackend(segmenter).protocol(),
-    cvat.NAME: lambda segmenter: cvat.Cvat(segmenter).protocol(),
-    isat.NAME: lambda segmenter: isat.Isat(segmenter).protocol(),
-    osam.NAME: lambda segmenter: osam.Osam(segmenter).protocol(),
+    forms.X_ANYLABELING.name: lambda segmenter: x_anylabeling.XAnyLabeling(segmenter).protocol(),
+    forms.QUPATH.name: lambda segmenter: qupath.QuPath(segmenter).protocol(),
+    forms.ROBOFLOW.name: lambda segmenter: roboflow.Roboflow(segmenter).protocol(),
+    forms.HUGGING_FACE.name: lambda segmenter: hugging_face.HuggingFace(segmenter).protocol(),
+    forms.LABEL_STUDIO.name: lambda segmenter: label_studio.LabelStudioBackend(segmenter).protocol(),
+    forms.CVAT.name: lambda segmenter: cvat.Cvat(segmenter).protocol(),
+    forms.ISAT.name: lambda segmenter: isat.Isat(segmenter).protocol(),
+    forms.OSAM.name: lambda segmenter: osam.Osam(segmenter).protocol(),
 }
 """Every protocol there is, by its name in `SAM_PROTOCOLS`."""
 
@@ -75,19 +85,23 @@ def add_protocols(app: FastAPI, protocols: Sequence[ToolProtocol]) -> None:
 
 def policy_of(protocols: Sequence[ToolProtocol]) -> PolicyOf:
     """How the edge treats paths: those of protocols by theirs, all others by the server's own."""
-    exact: list[tuple[re.Pattern[str], PathPolicy]] = []
+    exact: dict[str, PathPolicy] = {}
+    patterns: list[tuple[re.Pattern[str], PathPolicy]] = []
     under: list[tuple[str, PathPolicy]] = []
     for protocol in protocols:
         for path in dict.fromkeys(route.path for route in protocol.routes):
-            routes = [route for route in protocol.routes if route.path == path]
-            pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path.rstrip("/"))) + "/?"
-            needs_key = any(route.needs_key for route in routes)
-            needs_slot = any(route.needs_slot for route in routes)
-            exact.append((re.compile(pattern), _policy(protocol, needs_key=needs_key, needs_slot=needs_slot)))
-        under += [(prefix, _policy(protocol, needs_key=True, needs_slot=False)) for prefix in protocol.under]
+            needs_key = any(route.needs_key for route in protocol.routes if route.path == path)
+            found = _policy(protocol, path, needs_key=needs_key)
+            if "{" in path:
+                patterns.append((re.compile(forms.pattern_of(path)), found))
+            else:
+                exact[path.rstrip("/")] = found
+        under += [(prefix, _policy(protocol, "", needs_key=True)) for prefix in protocol.under]
 
     def policy(path: str) -> PathPolicy:
-        for pattern, found in exact:
+        if (found := exact.get(path.removesuffix("/"))) is not None:
+            return found
+        for pattern, found in patterns:
             if pattern.fullmatch(path):
                 return found
         for prefix, found in under:
@@ -98,14 +112,16 @@ def policy_of(protocols: Sequence[ToolProtocol]) -> PolicyOf:
     return policy
 
 
-def _policy(protocol: ToolProtocol, *, needs_key: bool, needs_slot: bool) -> PathPolicy:
+def _policy(protocol: ToolProtocol, path: str, *, needs_key: bool) -> PathPolicy:
+    needs_slot = protocol.needs_slot(path)
     return PathPolicy(
         needs_key=needs_key,
         needs_slot=needs_slot,
+        is_run=path.rstrip("/") in protocol.form.runs,
         key_of=protocol.key_of,
         body_may_hold_key=protocol.body_may_hold_key and needs_slot,
-        answer=protocol.answer,
-        protocol=protocol.name,
+        answer=protocol.form.answer,
+        protocol=protocol.form.name,
     )
 
 
@@ -113,7 +129,7 @@ def _request_body(protocol: ToolProtocol, route: ToolRoute, schemas: dict[str, A
     """The `openapi_extra` of a route; adds what it refers to to the schemas."""
     content: dict[str, Any] = {}
     if route.body is not None:
-        prefix = f"{protocol.name}."
+        prefix = f"{protocol.form.name}."
         schema = route.body.model_json_schema(ref_template=f"#/components/schemas/{prefix}{{model}}")
         schemas.update({prefix + name: part for name, part in schema.pop("$defs", {}).items()})
         schemas[prefix + route.body.__name__] = schema
@@ -134,15 +150,15 @@ def _responses(protocol: ToolProtocol, route: ToolRoute) -> dict[int | str, dict
     found: dict[int | str, dict[str, Any]] = {
         200: {"description": route.summary, "content": {kind: {} for kind in route.answers}}
     }
-    for code in _ERRORS if route.needs_slot else ("unauthorized", "invalid_request", "internal"):
+    for code in _ERRORS if protocol.needs_slot(route.path) else ("unauthorized", "invalid_request", "internal"):
         if code == "unauthorized" and not route.needs_key:
             continue
-        status = protocol.statuses.get(code, KINDS[code].status)
-        example = protocol.error(Problem(code, KINDS[code].title))
+        status = protocol.form.statuses.get(code, KINDS[code].status)
+        example = protocol.form.error(Problem(code, KINDS[code].title))
         content = {"application/json": {"schema": {"type": "object"}, "example": example}}
         found[status] = {"description": KINDS[code].title, "content": content}
     return found
 
 
 def _about(protocol: ToolProtocol) -> str:
-    return f"The protocol of {protocol.title}, `{protocol.name}` in `SAM_PROTOCOLS`; see docs/tools.md."
+    return f"The protocol of {protocol.title}, `{protocol.form.name}` in `SAM_PROTOCOLS`; see docs/tools.md."

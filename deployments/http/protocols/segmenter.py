@@ -207,9 +207,12 @@ class Segmenter:
     ) -> AllMasks:
         """The masks of the whole picture, as `/segment/auto` has them with these parameters.
 
+        The request takes a slot of a run, where it has one of a prompt.
+
         Raises:
-            SegmentationError: what is wrong.
+            SegmentationError: what is wrong; `Overloaded` where no slot of a run is free.
         """
+        request.state.place.become_run()
         started = time.perf_counter()
         resources = self._service.model(source.model).grid_resources
         run = GridRun(resources, source, self.automatic(parameters or {}), "rle")

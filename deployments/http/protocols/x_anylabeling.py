@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deployments.http.body import image_bytes
-from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, read_json
+from deployments.http.protocols.forms import X_ANYLABELING
 from deployments.http.protocols.outlines import outlines
 from deployments.http.protocols.protocol import ToolModel, ToolProtocol, ToolRoute, key_in_header
 from deployments.http.protocols.segmenter import Segmenter, ToolMask
@@ -20,7 +20,6 @@ from deployments.http.responses import json_response
 from segmentation.errors import InvalidRequest
 from segmentation.types import Prompt
 
-NAME = "x-anylabeling"
 EVERYTHING = "_everything"
 """Ends the name of the second entry that each model has in the client's list: the one that takes no clicks."""
 UNFINISHED = "AUTOLABEL_OBJECT"
@@ -67,11 +66,11 @@ class XAnyLabeling:
     def protocol(self) -> ToolProtocol:
         """The protocol over this server."""
         return ToolProtocol(
-            name=NAME,
+            form=X_ANYLABELING,
             title="X-AnyLabeling",
             routes=(
-                ToolRoute("GET", "/v1/models", self.models, "the models that the client offers", needs_slot=False),
-                ToolRoute("GET", "/v1/models/{model_id}/info", self.model_info, "one model", needs_slot=False),
+                ToolRoute("GET", "/v1/models", self.models, "the models that the client offers"),
+                ToolRoute("GET", "/v1/models/{model_id}/info", self.model_info, "one model"),
                 ToolRoute(
                     "POST",
                     "/v1/predict",
@@ -86,7 +85,6 @@ class XAnyLabeling:
                 ),
             ),
             under=("/v1",),
-            error=_error,
             key_of=key_in_header("token"),
         )
 
@@ -210,7 +208,3 @@ def _shapes(masks: Sequence[ToolMask], label: str, tolerance: float) -> list[dic
 def _is_in(point: tuple[float, float, int], box: Sequence[float]) -> bool:
     x, y, _ = point
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
-
-
-def _error(problem: Problem) -> object:
-    return {"success": False, "error": {"code": problem.code.upper(), "message": problem.detail}}

@@ -1,5 +1,5 @@
 """The API of Label Studio's machine learning backends."""
 
-from deployments.http.protocols.label_studio.routes import NAME, LabelStudioBackend
+from deployments.http.protocols.label_studio.routes import LabelStudioBackend
 
-__all__ = ["NAME", "LabelStudioBackend"]
+__all__ = ["LabelStudioBackend"]

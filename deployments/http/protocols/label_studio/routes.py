@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from deployments.http.body import image_bytes
 from deployments.http.picture_fetch import PictureFetch
-from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, read_json
+from deployments.http.protocols.forms import LABEL_STUDIO
 from deployments.http.protocols.label_studio.label_config import Control, control_of
 from deployments.http.protocols.label_studio.projects import LabelStudio, Projects
 from deployments.http.protocols.label_studio.regions import Region, asked_regions, results
@@ -23,7 +23,6 @@ from deployments.http.responses import json_response
 from deployments.pipelines.pictures import ImageSource
 from segmentation.errors import InvalidRequest
 
-NAME = "label-studio"
 PATH = "/label-studio"
 MAX_TASKS = 64
 MAX_REGIONS = 256
@@ -89,13 +88,11 @@ class LabelStudioBackend:
         )
         task = {"data": {"image": "data:image/png;base64,iVBORw0KGgo="}}
         return ToolProtocol(
-            name=NAME,
+            form=LABEL_STUDIO,
             title="Label Studio",
             routes=(
-                ToolRoute("GET", PATH, self.health, "the backend is there", needs_slot=False, needs_key=False),
-                ToolRoute(
-                    "GET", f"{PATH}/health", self.health, "the backend is there", needs_slot=False, needs_key=False
-                ),
+                ToolRoute("GET", PATH, self.health, "the backend is there", needs_key=False),
+                ToolRoute("GET", f"{PATH}/health", self.health, "the backend is there", needs_key=False),
                 ToolRoute(
                     "POST",
                     f"{PATH}/setup",
@@ -122,7 +119,6 @@ class LabelStudioBackend:
                 ),
             ),
             under=(PATH,),
-            error=_error,
         )
 
     async def health(self, request: Request) -> Response:
@@ -207,7 +203,3 @@ class LabelStudioBackend:
 
 def _version(model: str) -> str:
     return f"sam-serve-{model}"
-
-
-def _error(problem: Problem) -> object:
-    return {"error": problem.detail}

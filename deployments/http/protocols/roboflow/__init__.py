@@ -1,5 +1,5 @@
 """Roboflow's `inference` API for Segment Anything."""
 
-from deployments.http.protocols.roboflow.routes import NAME, Roboflow
+from deployments.http.protocols.roboflow.routes import Roboflow
 
-__all__ = ["NAME", "Roboflow"]
+__all__ = ["Roboflow"]

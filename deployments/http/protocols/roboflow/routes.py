@@ -15,8 +15,8 @@ from starlette.types import Scope
 from deployments.calls.npy import to_npy
 from deployments.http.auth import ANYBODY, Caller
 from deployments.http.body import image_bytes
-from deployments.http.problems import Problem
 from deployments.http.protocols.bodies import aside, read_json
+from deployments.http.protocols.forms import ROBOFLOW
 from deployments.http.protocols.numbers import float_lists
 from deployments.http.protocols.protocol import ToolProtocol, ToolRoute, key_in_authorization
 from deployments.http.protocols.roboflow.answers import BINARY, binary, polygons, prediction
@@ -26,8 +26,6 @@ from deployments.http.protocols.segmenter import Segmenter, ToolMask
 from deployments.http.responses import json_response
 from deployments.pipelines.pictures import ImageSource
 from segmentation.errors import InvalidRequest
-
-NAME = "roboflow"
 
 M = TypeVar("M", bound=ImageRequest)
 
@@ -45,7 +43,7 @@ class Roboflow:
         point = {"x": 120, "y": 80, "positive": True}
         both = ("application/json", BINARY)
         return ToolProtocol(
-            name=NAME,
+            form=ROBOFLOW,
             title="Roboflow",
             routes=(
                 ToolRoute(
@@ -74,7 +72,6 @@ class Roboflow:
                 ),
             ),
             under=("/sam2",),
-            error=_error,
             key_of=_key_of,
             body_may_hold_key=True,
         )
@@ -161,7 +158,3 @@ class Roboflow:
 
 def _key_of(scope: Scope) -> str | None:
     return Request(scope).query_params.get("api_key") or key_in_authorization(scope)
-
-
-def _error(problem: Problem) -> object:
-    return {"message": problem.detail}

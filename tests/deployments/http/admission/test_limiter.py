@@ -43,6 +43,19 @@ def test_runs_and_other_requests_have_slots_of_their_own() -> None:
     assert admission.taken == 0
 
 
+def test_a_request_whose_body_asks_for_a_run_changes_its_slot() -> None:
+    admission = Admission(slots=1, run_slots=1)
+    with admission.place(ALICE) as place:
+        place.become_run()
+        place.become_run()
+        assert (admission.taken, admission.runs) == (1, 1)
+        with admission.place(BOB) as other:
+            with pytest.raises(Overloaded, match="1 requests are under way"):
+                other.become_run()
+            assert (admission.taken, admission.runs) == (2, 1)
+    assert (admission.taken, admission.runs) == (0, 0)
+
+
 def test_once_closed_it_lets_nobody_in_and_who_is_inside_stays() -> None:
     admission = Admission(2, 1)
     with admission.place():

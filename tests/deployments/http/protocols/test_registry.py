@@ -1,20 +1,25 @@
 """What all protocols share: which are spoken, their description, keys, slots and metrics."""
 
 import base64
+import logging
 from collections.abc import Iterator
 
 import pytest
 from local_graph import LocalGraph
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from segment_anything.modeling import Sam
 from starlette.testclient import TestClient
 from tool_oracle import ok
 
+from deployments.http.protocols.forms import FORMS
 from deployments.http.protocols.registry import OPENERS, open_protocols
 from deployments.http.routes import create_app
 from deployments.settings.api_keys import parse_api_keys
 from deployments.settings.protocols import PROTOCOLS, parse_protocols
 from deployments.telemetry.events import Answered, Event, Refused
+from deployments.telemetry.tracing import Tracer
 
 KEY = "alice-0123456789abcdef"
 OTHER = "other-0123456789abcdef"
@@ -120,6 +125,75 @@ def test_over_capacity_every_tool_is_told_in_its_form(sam: Sam) -> None:
             assert name in refused.json()
             assert int(refused.headers["retry-after"]) >= 1
         assert client.get("/v1/models").status_code == 200
+
+
+def test_what_is_known_without_the_routes_is_what_they_are(graph: LocalGraph) -> None:
+    protocols = open_protocols(graph.service)
+    assert tuple(protocol.form for protocol in protocols) == FORMS
+    for protocol in protocols:
+        paths = {route.path.rstrip("/") for route in protocol.routes}
+        reading = {route.path.rstrip("/") for route in protocol.routes if route.body or route.body_kinds}
+        assert reading <= set(protocol.form.slots) <= paths
+        assert set(protocol.form.runs) <= set(protocol.form.slots)
+
+
+def test_answers_tell_the_load_shedder_of_the_slots(client: TestClient, graph: LocalGraph) -> None:
+    settings = graph.settings
+    for path, slots in (
+        ("/v1/predict", settings.max_queue),
+        ("/sam/", settings.max_queue),
+        ("/sam", settings.max_queue),
+        ("/sam/automask/", settings.max_auto_queue),
+        ("/hugging-face/any", settings.max_queue),
+        ("/isat/any/api/encode", settings.max_queue),
+    ):
+        assert client.post(path, json={}).headers["sam-slots"] == str(slots)
+    for path in ("/v1/models", "/label-studio/health", "/api/info", "/sam/version/"):
+        assert "sam-slots" not in client.get(path).headers
+
+
+def test_everything_takes_a_slot_of_a_run_however_a_tool_asks_for_it(sam: Sam, picture: str) -> None:
+    graph = LocalGraph(sam, {"max_auto_queue": 1})
+    image = f"data:image/png;base64,{picture}"
+    config = '<View><Image name="i" value="$image"/><BrushLabels name="b" toName="i"/></View>'
+    everything: list[tuple[str, dict[str, object], int, str]] = [
+        ("/v1/predict", {"model": "tiny", "image": image, "params": {}}, 503, "error"),
+        ("/sam/automask/", {"b64img": picture}, 503, "detail"),
+        ("/sam2/segment_image", {"image": {"type": "base64", "value": picture}}, 503, "message"),
+        ("/hugging-face", {"inputs": picture}, 429, "error"),
+        ("/label-studio/predict", {"tasks": [{"data": {"image": image}}], "label_config": config}, 503, "error"),
+    ]
+    click = {"model": "tiny", "image": image, "params": {"marks": [{"type": "point", "data": [60, 40]}]}}
+    with served(graph) as client, graph.service.admission.place(is_run=True):
+        for path, body, status, name in everything:
+            refused = client.post(path, json=body)
+            assert (refused.status_code, name in refused.json()) == (status, True), path
+        assert client.post("/v1/predict", json=click).status_code == 200
+        assert (graph.service.admission.taken, graph.service.admission.runs) == (1, 1)
+
+
+def test_a_tools_request_is_one_trace(sam: Sam, picture: str) -> None:
+    exporter = InMemorySpanExporter()
+    tracer = Tracer("Ingress", "http://collector", SimpleSpanProcessor(exporter))
+    click = {"model": "tiny", "image": picture, "params": {"marks": [{"type": "point", "data": [60, 40]}]}}
+    with TestClient(create_app(LocalGraph(sam).service, tracer=tracer)) as client:
+        ok(client.post("/v1/predict", json=click))
+        ok(client.get("/v1/models"))
+    (root,) = [span for span in exporter.get_finished_spans() if span.parent is None]
+    assert root.name == "POST /v1/predict"
+    assert root.attributes is not None
+    assert root.attributes["http.response.status_code"] == 200
+
+
+def test_a_tools_request_is_a_line_of_the_log(
+    client: TestClient, picture: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    click = {"model": "tiny", "image": picture, "params": {"marks": [{"type": "point", "data": [60, 40]}]}}
+    with caplog.at_level(logging.INFO):
+        ok(client.post("/v1/predict", json=click))
+        ok(client.get("/v1/models"))
+    (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("request ")]
+    assert "POST /v1/predict 200 masks=3 ms=" in line
 
 
 def test_metrics_tell_protocols_apart(sam: Sam, picture: str) -> None:
