@@ -12,7 +12,7 @@ import pytest
 
 from deployments.calls.errors import BodyTooLarge, InvalidJson
 from deployments.http.body import image_bytes
-from deployments.http.json_reader import LONG_TEXT_BYTES, MAX_MEMBERS, MAX_VALUES, PIECE_BYTES, read_json
+from deployments.http.json_reader import BLOCK, LONG_TEXT_BYTES, MAX_MEMBERS, MAX_VALUES, PIECE_BYTES, read_json
 from deployments.http.request_values import to_prompts
 from deployments.http.requests import SegmentRequest, parse
 from deployments.settings.server import Settings
@@ -168,3 +168,13 @@ def test_numbers_are_json_schemas() -> None:
                 Settings(),
                 256,
             )
+
+
+@pytest.mark.parametrize("length", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK - 1])
+@pytest.mark.parametrize("end", ["", "\\", '"', '\\"', "\\\\", 'x\\" , "'])
+def test_strings_end_where_they_end_whatever_their_length(length: int, end: str) -> None:
+    """Strings are looked over in blocks: an escape or a quote at each place of one, in a document of several pieces."""
+    value = {"filler": ["x" * 100] * (PIECE_BYTES // 50), "text": "a" * length + end, "after": [1, {"b": "c"}]}
+    for before in (0, 1, 7):
+        data = b" " * before + json.dumps(value).encode()
+        assert read_json(data).value == value
