@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DRIVERS = Path(__file__).resolve().parent / "drivers"
 RECORDED = ROOT / "tests" / "deployments" / "http" / "protocols" / "recorded"
 LIMIT_S = 900
+NOT_INSTALLED = "could not be installed"
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,27 @@ def main() -> int:
     for outcome in outcomes:
         print(f"{outcome.name} {outcome.version}: {outcome.problem or 'ok'} {outcome.says}")
     print(json.dumps({outcome.name: not outcome.problem for outcome in outcomes}))
+    if any(outcome.problem.startswith(NOT_INSTALLED) for outcome in outcomes):
+        return 2
     return int(any(outcome.problem for outcome in outcomes))
 
 
 def _run(client: Client, given: argparse.Namespace, server: str, picture: Path) -> Outcome:
     print(f"== {client.name}: {' '.join(client.packages)}", flush=True)
     folder = given.folder / client.name
-    version = _install(client, folder)
+    try:
+        version = _install(client, folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return Outcome(client.name, "", "", f"{NOT_INSTALLED}: {error}")
     out = picture.with_name(f"{client.name}.answer")
     with Recorder(server, picture.read_bytes()) as recorder:
         command = client.command(folder, DRIVERS, recorder.url, picture, out)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=_environment(), check=False)
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=LIMIT_S, env=_environment(), check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Outcome(client.name, version, "", f"did not end within {LIMIT_S} s")
         if done.returncode:
             return Outcome(client.name, version, "", f"failed: {(done.stderr or done.stdout)[-2000:]}")
         if given.record and client.is_recorded:
@@ -87,15 +98,17 @@ def _run(client: Client, given: argparse.Namespace, server: str, picture: Path) 
 
 
 def _install(client: Client, folder: Path) -> str:
-    """Installs the client unless it is there; its version."""
+    """Installs the client unless it is there; its version.
+
+    Raises:
+        OSError, CalledProcessError: a command is missing, or failed.
+    """
     stamp = folder / "installed"
     if not stamp.exists() or stamp.read_text().splitlines()[0] != " ".join(client.packages):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for command in client.installation(folder):
-            if subprocess.run(command, cwd=folder, check=False).returncode:
-                print(f"{client.name} could not be installed", file=sys.stderr)
-                sys.exit(2)
+            subprocess.run(command, cwd=folder, check=True)
         stamp.write_text(f"{' '.join(client.packages)}\n{client.installed_version(folder)}")
     return stamp.read_text().splitlines()[1]
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import requests
-from common import BOX, POINT, Job, job
+from common import BOX, POINT, job
 from cvat_cli._internal import agent_driver, agent_driver_interaction
 from cvat_cli._internal.common import FunctionLoader
 from cvat_sdk.masks import decode_mask
@@ -14,17 +13,11 @@ from cvat_sdk.masks import decode_mask
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "cvat_function.py"
 
 
-def authorization(asked: Job) -> dict[str, str]:
-    """The header that carries the key."""
-    return {"Authorization": f"Bearer {asked.key}"} if asked.key else {}
-
-
 def main() -> None:
     asked = job()
     if asked.key:
         os.environ["SAM_API_KEY"] = asked.key
-    model = requests.get(f"{asked.url}/models", headers=authorization(asked), timeout=60).json()["models"][0]["name"]
-    function = FunctionLoader(None, EXAMPLE, {"server": asked.url, "model": model}).load()
+    function = FunctionLoader(None, EXAMPLE, {"server": asked.url, "model": asked.model()}).load()
     image = PIL.Image.open(asked.picture)
     agent_driver_interaction.AgentInteractionFunctionDriver.init_worker(None)
     agent_driver_interaction.worker_current_function = lambda: function

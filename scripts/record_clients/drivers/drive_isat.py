@@ -60,6 +60,10 @@ def main() -> None:
     window = SimpleNamespace(use_remote_sam=True, remote_sam_dialog=dialog, segany=model)
     image = np.array(Image.open(asked.picture).convert("RGB"))
     features, original_size, input_size = SegAnyThread.sam_encoder(SimpleNamespace(mainwindow=window), image)
+    dialog.lineEdit_port.setText(f"{parts.port}/isat/{asked.model()}")
+    dialog.check_connection()
+    named, _, _ = SegAnyThread.sam_encoder(SimpleNamespace(mainwindow=window), image)
+    assert torch.equal(named, features)
     predictor = predictor_of(MODELS / dialog.label_name.text(), features.shape[-1])
     predictor.features, predictor.is_image_set = features, True
     predictor.original_size, predictor.input_size = tuple(original_size), tuple(input_size)

@@ -16,7 +16,7 @@ from label_studio_sdk.converter.brush import decode_rle, encode_rle
 PORT = 5185
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = """<View><Image name="image" value="$image"/>
-<BrushLabels name="brush" toName="image"><Label value="Coin"/></BrushLabels>
+<BrushLabels name="brush" toName="image" model="MODEL"><Label value="Coin"/></BrushLabels>
 <KeyPointLabels name="key" toName="image"><Label value="Coin" smart="true"/></KeyPointLabels>
 <RectangleLabels name="box" toName="image"><Label value="Coin" smart="true"/></RectangleLabels></View>"""
 START_S = 400
@@ -39,7 +39,7 @@ class LabelStudio:
     def is_up(self) -> bool:
         try:
             return self._session.get(f"{self._url}/health", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
 
@@ -80,7 +80,8 @@ def main() -> None:
 
 
 def _ask(asked: Any, studio: LabelStudio) -> None:
-    project = studio.call("POST", "/api/projects", json={"title": "coins", "label_config": CONFIG})["id"]
+    config = CONFIG.replace("MODEL", asked.model())
+    project = studio.call("POST", "/api/projects", json={"title": "coins", "label_config": config})["id"]
     with asked.picture.open("rb") as file:
         studio.call("POST", f"/api/projects/{project}/import", files={"file": ("coins.png", file, "image/png")})
     task = studio.call("GET", f"/api/tasks?project={project}")["tasks"][0]["id"]

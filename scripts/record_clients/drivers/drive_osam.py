@@ -15,9 +15,9 @@ def main() -> None:
     height, width = osam._json.image_b64data_to_ndarray(image).shape[:2]
     headers = {"Authorization": f"Bearer {asked.key}"} if asked.key else {}
 
-    def mask(points: list[tuple[float, float]], labels: list[int]) -> np.ndarray:
+    def mask(points: list[tuple[float, float]], labels: list[int], model: str = "sam:latest") -> np.ndarray:
         prompt = osam.types.Prompt(points=np.array(points, float), point_labels=np.array(labels))
-        request = {"model": "sam:latest", "image": image, "prompt": prompt.model_dump()}
+        request = {"model": model, "image": image, "prompt": prompt.model_dump()}
         answer = requests.post(f"{asked.url}/api/generate", json=request, headers=headers, timeout=120)
         answer.raise_for_status()
         (found,) = answer.json()["annotations"]
@@ -28,7 +28,7 @@ def main() -> None:
         whole[box.ymin : box.ymax + 1, box.xmin : box.xmax + 1] = annotation.mask
         return whole
 
-    asked.save(point=mask([POINT], [1]), box=mask([BOX[:2], BOX[2:]], [2, 3]))
+    asked.save(point=mask([POINT], [1]), box=mask([BOX[:2], BOX[2:]], [2, 3], asked.model()))
 
 
 main()

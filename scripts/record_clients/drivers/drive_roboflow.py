@@ -16,8 +16,8 @@ def main() -> None:
     box = {"box": {"x": (x0 + x1) / 2, "y": (y0 + y1) / 2, "width": x1 - x0, "height": y1 - y0}}
     picture = str(asked.picture)
 
-    def rles(prompts: list[dict[str, object]] | None) -> np.ndarray:
-        answer = client.sam2_segment_image(picture, prompts=prompts, mask_input_format="rle")
+    def rles(prompts: list[dict[str, object]] | None, **version: str) -> np.ndarray:
+        answer = client.sam2_segment_image(picture, prompts=prompts, mask_input_format="rle", **version)
         return np.array([coco.decode(found["masks"]).astype(bool) for found in answer["predictions"]])
 
     def polygons(prompts: list[dict[str, object]]) -> np.ndarray:
@@ -28,7 +28,12 @@ def main() -> None:
             cv2.fillPoly(mask, [np.array(polygon, np.int32)], 1)
         return mask.astype(bool)
 
-    asked.save(point=rles([point])[0], box=rles([box])[0], point_polygon=polygons([point]), everything=rles(None))
+    asked.save(
+        point=rles([point])[0],
+        box=rles([box], sam2_version_id=asked.model())[0],
+        point_polygon=polygons([point]),
+        everything=rles(None),
+    )
 
 
 main()
