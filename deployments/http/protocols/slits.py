@@ -147,20 +147,24 @@ def _opened(
     holes: list[tuple[int, int]] = []
     start = 0 if own is None else own.side + 1
     corners = ring.tolist()
+    corners = corners[start:] + corners[:start]
     if own is not None:
         kept.append(0)
-        points.append([corners[own.side][0], own.y + half_width])
-    for step in range(len(corners)):
-        index = (start + step) % len(corners)
-        points.append(corners[index])
+        points.append([corners[-1][0], own.y + half_width])
+    position = 0
+    for index in sorted(after, key=lambda side: (side - start) % len(corners)):
+        step = (index - start) % len(corners)
+        points += corners[position : step + 1]
+        position = step + 1
         for minus_y, hole in sorted(after[index]):
-            x = corners[index][0]
+            x = corners[step][0]
             kept += [len(points), len(points) + 1]
             holes.append((len(points), hole))
             points += [[x, -minus_y + half_width], [x, -minus_y - half_width]]
+    points += corners[position:]
     if own is not None:
         kept.append(len(points))
-        points.append([corners[own.side][0], own.y - half_width])
+        points.append([corners[-1][0], own.y - half_width])
     whole = np.array(points, np.float64)
     chosen = simplify(Protected(whole, np.array(kept, np.int64)))
     places = chosen.cumsum() - 1
