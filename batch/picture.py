@@ -11,7 +11,10 @@ from analysis.result import Analysis
 from analysis.rules.read import resolve_rules
 from batch.engine import Engine, Progress
 from batch.job import MAX_MEGAPIXELS, Job
-from segmentation.pictures.decode import decode_picture
+from segmentation.pictures.decoded import DecodedPicture
+from segmentation.pictures.options import DecodeOptions
+from segmentation.pictures.processes import DecoderProcesses, Task
+from segmentation.pictures.tasks import everything, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +26,20 @@ class Result:
     seconds: float
 
 
-def process(engine: Engine, data: bytes, name: str, job: Job, progress: Progress | None = None) -> Result:
+def process(
+    engine: Engine, decoders: DecoderProcesses, data: bytes, name: str, job: Job, progress: Progress | None = None
+) -> Result:
     """Decodes, segments and analyzes a picture.
 
     Args:
-        data: its file. name: as the results call it.
+        decoders: a file that crashes or holds a decoder ends a process of theirs, not this one.
+        data: the picture's file. name: as the results call it.
 
     Raises:
         SegmentationError: the picture can't be read, or the job does not fit it.
     """
     started = time.perf_counter()
-    picture = decode_picture(data, max_megapixels=MAX_MEGAPIXELS)
+    picture = read_picture(decoders, data)
     masks = engine.everything(data, picture.rgb, job.parameters, progress)
     size = (picture.rgb.shape[0], picture.rgb.shape[1])
     analysis = analyze(
@@ -46,6 +52,15 @@ def process(engine: Engine, data: bytes, name: str, job: Job, progress: Progress
         stability_score=[mask.stability_score for mask in masks],
     )
     return Result(analysis, Source(name, picture.rgb, source_settings(job)), time.perf_counter() - started)
+
+
+def read_picture(decoders: DecoderProcesses, data: bytes) -> DecodedPicture:
+    """A picture of at most `MAX_MEGAPIXELS`, with its stored samples.
+
+    Raises:
+        SegmentationError: it can't be read.
+    """
+    return spread(decoders.decode(Task(everything, data, (DecodeOptions(), MAX_MEGAPIXELS))))
 
 
 def source_settings(job: Job) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from batch.engine import Engine, Progress
 from batch.job import Job
 from batch.picture import Result, process
 from segmentation.errors import InvalidRequest
+from segmentation.pictures.processes import DecoderProcesses
 
 
 class PictureFile(Protocol):
@@ -38,14 +39,21 @@ class LocalFile:
         return nullcontext(str(self.path))
 
 
-def process_file(engine: Engine, file: PictureFile, name: str, job: Job, progress: Progress | None = None) -> Result:
+def process_file(
+    engine: Engine,
+    decoders: DecoderProcesses,
+    file: PictureFile,
+    name: str,
+    job: Job,
+    progress: Progress | None = None,
+) -> Result:
     """As `batch.picture.process` or `batch.tiles.process.process_tiled`.
 
     Raises:
         SegmentationError: the picture can't be read, or the job does not fit it. OSError: of its storage.
     """
     if job.tiling is None:
-        return process(engine, file.read(), name, job, progress)
+        return process(engine, decoders, file.read(), name, job, progress)
     try:
         from batch.tiles.process import process_tiled  # noqa: PLC0415 - zarr, for tiles only
     except ModuleNotFoundError as error:

@@ -19,6 +19,7 @@ from batch.storage import Place
 from batch.tables import PICTURES, object_rows, picture_row, to_ipc
 from segmentation.backends.select import RuntimePlan
 from segmentation.errors import NumericalError, SegmentationError
+from segmentation.pictures.processes import DecoderProcesses
 
 ROW = pa.schema([*PICTURES, ("objects", pa.binary())])
 
@@ -46,6 +47,7 @@ class Worker:
         report: Callable[[int, int, int], object],
     ) -> None:
         self._engine = open_engine(plan, device=device, threads=threads)
+        self._decoders = DecoderProcesses(1)
         self._job, self._source, self._output = job, source, output
         self._parameters = job.digest()
         self._report = report
@@ -58,7 +60,8 @@ class Worker:
         path, name = bytes(row["path"]).decode("utf-8", "surrogateescape"), row["name"]
         key, shown = picture_id(path), readable(path)
         try:
-            result = process_file(self._engine, self._source.join(path), readable(path.rpartition("/")[2]), self._job)
+            file, called = self._source.join(path), readable(path.rpartition("/")[2])
+            result = process_file(self._engine, self._decoders, file, called, self._job)
         except NumericalError:
             raise  # of the model, not of the picture
         except (SegmentationError, OSError, MemoryError) as error:

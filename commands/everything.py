@@ -18,6 +18,7 @@ from commands.jobs import JobOptions
 from commands.results import ResultFolder
 from commands.screen import PictureProgress, Row, picture_progress, print_table
 from segmentation.errors import SegmentationError
+from segmentation.pictures.processes import DecoderLost, DecoderProcesses
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors of writing that the next picture would meet too."""
@@ -63,6 +64,7 @@ class _Run:
 
     def __init__(self, engine: Engine, job: Job, folder: ResultFolder) -> None:
         self._engine, self._job, self._folder = engine, job, folder
+        self._decoders = DecoderProcesses(1)
         self.rows: list[Row] = []
         self.stopped = ""
         self._refused = False
@@ -90,9 +92,10 @@ class _Run:
 
     def _picture(self, path: Path, name: str, progress: PictureProgress) -> Row:
         try:
-            result = process_file(self._engine, LocalFile(path), readable(path.name), self._job, progress.step)
+            file, called = LocalFile(path), readable(path.name)
+            result = process_file(self._engine, self._decoders, file, called, self._job, progress.step)
             self._folder.add(result, name)
-        except (SegmentationError, SamError, OSError, MemoryError) as error:
+        except (SegmentationError, SamError, OSError, MemoryError, DecoderLost) as error:
             return self._failed(path, error)
         return Row(shown(path.name), result.analysis.size, counts(result.analysis), result.seconds)
 

@@ -15,8 +15,8 @@ from analysis.export.formats import export
 from analysis.export.source import Source
 from analysis.masks.mask_set import from_rles
 from analysis.rules.read import resolve_rules
-from batch.job import MAX_MEGAPIXELS
 from batch.names import readable
+from batch.picture import read_picture
 from client.errors import SamError
 from commands.engines import open_for
 from commands.failures import WRONG_USE, reason, say, shown
@@ -24,7 +24,7 @@ from commands.jobs import numbers
 from commands.results import write_together
 from segmentation.errors import InvalidRequest, SegmentationError
 from segmentation.masks.rle import decode
-from segmentation.pictures.decode import decode_image
+from segmentation.pictures.processes import DecoderLost, DecoderProcesses
 from segmentation.types import MaskRecord, Prompt
 
 ENDINGS = (".png", ".json", ".geojson", ".txt")
@@ -44,7 +44,7 @@ def run(
         if output is not None and output.suffix.lower() not in ENDINGS:
             raise InvalidRequest(f"{output.name!r} ends with none of {', '.join(ENDINGS)}")
         data = picture.read_bytes()
-        image = decode_image(data, max_megapixels=MAX_MEGAPIXELS)
+        image = read_picture(DecoderProcesses(1), data).rgb
         mask = open_for(server, model).segment(data, image, prompt)
         written = _file(mask, readable(picture.name), output)
         if output is None:
@@ -52,7 +52,7 @@ def run(
         else:
             write_together({output: written})
             print(f"{mask.area} pixels, predicted IoU {mask.predicted_iou:.2f}: {shown(output)}")
-    except (SegmentationError, SamError, OSError) as error:
+    except (SegmentationError, SamError, OSError, MemoryError, DecoderLost) as error:
         say(reason(error))
         return WRONG_USE
     return 0

@@ -200,6 +200,11 @@ class DecoderProcesses:
             raise InvalidImage(CRASHED) from error
         except MemoryError as error:
             raise ImageTooLarge(TOO_MUCH_MEMORY) from error
+        except KeyboardInterrupt:
+            if process is not None:
+                process.kill()  # it would answer the next task with this one's result
+                process = None
+            raise
         finally:
             self._idle.put(process)
 

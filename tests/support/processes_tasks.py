@@ -1,6 +1,7 @@
 """Work of every kind for decoder processes, which import it by name."""
 
 import os
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,11 @@ def allocate(data: bytes, size: int) -> int:
 def fill(data: bytes, width: int, height: int) -> int:
     require_size(width, height, width * height)
     return allocate(data, 40 * width * height)
+
+
+def linger(data: bytes, seconds: float) -> str:
+    time.sleep(seconds)
+    return "late"
 
 
 def spin(data: bytes) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from pictures import TWELVE_BITS, encoded, picture, scene, tiff_of
-from processes_tasks import allocate, fill, leave, niceness, own_pid, spin, square, stumble
+from processes_tasks import allocate, fill, leave, linger, niceness, own_pid, spin, square, stumble
 
 from segmentation.errors import ImageTooLarge, InvalidImage, InvalidRequest
 from segmentation.pictures.options import DecodeOptions
@@ -90,6 +90,18 @@ def test_time_is_bounded(processes: DecoderProcesses) -> None:
     with pytest.raises(InvalidImage, match="more time"):
         processes.run(Task(spin, b""))
     assert time.monotonic() - started < 60
+
+
+def test_ctrl_c_leaves_no_late_answer(processes: DecoderProcesses) -> None:
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            processes.run(Task(linger, b"", (0.6,)))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    time.sleep(0.5)
+    assert processes.run(Task(square, b"", (2,))).sum() == 6
 
 
 def test_a_task_can_be_ended(processes: DecoderProcesses) -> None:
