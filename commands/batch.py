@@ -3,18 +3,17 @@
 import os
 import warnings
 
-from analysis.warmup import warm_up as compile_analysis
 from batch.engine import plan_for
 from batch.job import runtime_settings
 from batch.names import readable, result_names
 from batch.storage import list_pictures, place
+from commands.compile import compile_all
 from commands.failures import INTERRUPTED, WRONG_USE, reason, say
 from commands.home import prepare_home
 from commands.jobs import JobOptions
 from commands.screen import batch_progress
 from segmentation.errors import InvalidRequest, SegmentationError
 from segmentation.settings import resolve_runtime
-from segmentation.warmup import warm_up as compile_core
 
 
 def run(
@@ -42,8 +41,7 @@ def run(
         job = options.job(plan.spec.name, f"{plan.backend}/{plan.precision}/{plan.source}")
         output = place(target)
         prepare_output(output, job)
-        compile_core()  # once here, not in every worker at the same time
-        compile_analysis()
+        compile_all()  # once here, not in every worker at the same time
     except (SegmentationError, OSError) as error:
         say(reason(error))
         return WRONG_USE

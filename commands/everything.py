@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.result import Analysis
+from analysis.warmup import warm_up
 from batch.engine import Engine
 from batch.job import Job
 from batch.names import readable, result_names
 from batch.place import LocalFile, process_file
 from client.errors import ConnectionFailed, SamError, Unauthorized
+from commands.compile import compile_all, start_compiling
 from commands.engines import open_for
 from commands.failures import INTERRUPTED, WRONG_USE, reason, say, shown
 from commands.inputs import find_pictures
@@ -36,6 +38,7 @@ def run(pictures: Sequence[str], output: Path, options: JobOptions, model: str |
     except (SegmentationError, SamError) as error:
         say(reason(error))
         return WRONG_USE
+    start_compiling(compile_all if server is None else warm_up)
     run = _Run(engine, job, folder)
     try:
         with picture_progress(len(paths)) as progress:
