@@ -54,7 +54,7 @@ def run(pictures: Sequence[str], output: Path, options: JobOptions, model: str |
         folder.close()
     print_table(run.rows)
     for row in run.rows:
-        if row.failure:
+        if row.failure and not progress.says_lines:
             say(f"{row.name}: {row.failure}")
     print(f"{run.done} of {len(paths)} pictures in {shown(output)}" + "".join(f", {path.name}" for path in written))
     if run.stopped:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,14 +26,29 @@ def find_pictures(given: Sequence[str]) -> list[Path]:
 
 def _matches(text: str) -> list[Path]:
     path = Path(text)
-    if path.is_dir() and not is_zarr(path.name):
+    mode = _mode(path)
+    if stat.S_ISDIR(mode) and not is_zarr(path.name):
         pictures = sorted(pictures_below(path), key=str)
         if not pictures:
             raise InvalidRequest(f"{text!r} holds no pictures")
         return pictures
-    if path.exists() or path.is_symlink():
+    if mode:
+        if stat.S_IFMT(mode) not in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:
+            raise InvalidRequest(f"{text!r} is neither a file nor a folder")
         return [path]
     matches = sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())  # noqa: PTH207
     if not matches:
         raise InvalidRequest(f"no such file: {text!r}")
     return matches
+
+
+def _mode(path: Path) -> int:
+    """Of what is there; of the link where a link leads nowhere; 0 for nothing."""
+    for follow in (True, False):
+        try:
+            return path.stat(follow_symlinks=follow).st_mode
+        except PermissionError as error:
+            raise InvalidRequest(f"{error.strerror}: {str(path)!r}") from error
+        except OSError:
+            continue
+    return 0

@@ -28,10 +28,14 @@ class Row:
 
 
 class PictureProgress:
-    """A bar for the picture that is worked on, and one for all."""
+    """A bar for the picture that is worked on, and one for all.
+
+    says_lines: there is no terminal, and every picture has a line instead.
+    """
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress
+        self.says_lines = progress is None
         if progress is not None:
             self._all = progress.add_task("all pictures", total=total, visible=total > 1)
             self._one = progress.add_task("", total=None)

@@ -37,12 +37,16 @@ def test_folders_globs_and_files(tree: Path, pattern: str, names: list[str], sch
 
 def test_links_in_circles_and_names_that_are_no_utf8(tree: Path) -> None:
     (tree / "deep" / "up").symlink_to(tree, target_is_directory=True)
+    (tree / "out").symlink_to(tree.parent, target_is_directory=True)
+    (tree / "itself.png").symlink_to("itself.png")
+    os.mkfifo(tree / "pipe.png")
     (tree / "deep" / "twin").symlink_to(tree / "deep" / "er", target_is_directory=True)
     Path(os.fsdecode(os.fsencode(tree) + b"/caf\xe9.png")).write_bytes(b"x")
     root, found = list_pictures(str(tree))
     assert "deep/twin/d.png" in found
     assert "caf\udce9.png" in found
-    assert not any("up" in name for name in found)
+    assert not any("up" in name or "out" in name or "pipe" in name for name in found)
+    assert "itself.png" in found  # reading it says what is wrong
     assert root.join("caf\udce9.png").read() == b"x"
 
 

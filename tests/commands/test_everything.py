@@ -56,7 +56,7 @@ def test_a_damaged_file_costs_only_itself(picture: Path, tmp_path: Path, capsys:
     assert run(tmp_path / "broken.png", picture, "-o", tmp_path / "out", "--formats", "csv,coco") == 1
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"discs.csv", "all.json"}
     shown = capsys.readouterr()
-    assert "broken.png: the PNG picture is truncated or damaged" in shown.err
+    assert shown.err.count("broken.png: the PNG picture is truncated or damaged") == 1
     assert "1 of 2 pictures" in shown.out
 
 
@@ -115,11 +115,11 @@ def test_a_large_picture_by_tiles(tmp_path: Path) -> None:
     parameters = json.dumps({"points_per_side": 12, "crop_n_layers": 0})
     assert run(tmp_path / "large.tif", "-o", tmp_path / "out", *tiled, parameters=parameters) == 0
     found = list(csv.DictReader((tmp_path / "out" / "large.csv").read_text("utf-8-sig").splitlines()))
-    discs = [row for row in found if 1500 < float(row["area_px2"]) < 2200]  # pi 24²
+    assert len(found) == len(centres)
     for x, y in centres:
-        offsets = [(float(row["centroid_x_px"]) - x, float(row["centroid_y_px"]) - y) for row in discs]
-        assert sum(abs(dx) < 3 and abs(dy) < 3 for dx, dy in offsets) == 1
-    assert len(discs) == len(centres)
+        offsets = [(float(row["centroid_x_px"]) - x, float(row["centroid_y_px"]) - y) for row in found]
+        assert min(max(abs(dx), abs(dy)) for dx, dy in offsets) < 3
+    assert all(1600 < float(row["area_px2"]) < 2000 for row in found)  # pi 24²; a disc that a seam cuts has less
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,8 @@ def test_a_large_picture_by_tiles(tmp_path: Path) -> None:
     [
         (["nowhere.png"], "no such file: 'nowhere.png'"),
         (["."], "'.' holds no pictures"),
+        (["x" * 300], "no such file"),
+        (["/dev/null"], "'/dev/null' is neither a file nor a folder"),
         (["PICTURE", "--formats", "csv,doc"], "unknown format 'doc'"),
         (["PICTURE", "--preset", "stars"], "unknown preset"),
         (["PICTURE", "--pixel-size", "big"], "a pixel size is a number and a unit"),
