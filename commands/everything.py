@@ -2,6 +2,7 @@
 
 import errno
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,31 +86,33 @@ class _Run:
 
     def work(self, paths: Sequence[Path], progress: PictureProgress) -> None:
         """Works through the pictures; stops where the next would fail the same way."""
+        names = Counter(path.name for path in paths)
         for path, name in zip(paths, result_names([str(path) for path in paths]), strict=True):
-            progress.start(shown(path.name))
-            row = self._picture(path, name, progress)
+            title = shown(path.name if names[path.name] == 1 else path)
+            progress.start(title)
+            row = self._picture(path, name, title, progress)
             self.rows.append(row)
             progress.end(row.name, row.failure or f"{sum(row.counts.values())} objects in {row.seconds:.1f} s")
             if self.stopped:
                 return
 
-    def _picture(self, path: Path, name: str, progress: PictureProgress) -> Row:
+    def _picture(self, path: Path, name: str, title: str, progress: PictureProgress) -> Row:
         try:
             file, called = LocalFile(path), readable(path.name)
             result = process_file(self._engine, self._decoders, file, called, self._job, progress.step)
             self._folder.add(result, name)
         except (SegmentationError, SamError, OSError, MemoryError, DecoderLost) as error:
-            return self._failed(path, error)
-        return Row(shown(path.name), result.analysis.size, counts(result.analysis), result.seconds)
+            return self._failed(title, error)
+        return Row(title, result.analysis.size, counts(result.analysis), result.seconds)
 
-    def _failed(self, path: Path, error: Exception) -> Row:
+    def _failed(self, title: str, error: Exception) -> Row:
         text = reason(error)
         if isinstance(error, ConnectionFailed | Unauthorized):
             self.stopped = f"stopped: {text}"
             self._refused = isinstance(error, Unauthorized)
         elif isinstance(error, OSError) and error.errno in FULL:
             self.stopped = f"stopped, the results can't be written: {text}"
-        return Row(shown(path.name), None, {}, 0.0, text)
+        return Row(title, None, {}, 0.0, text)
 
 
 def counts(analysis: Analysis) -> dict[str, int]:

@@ -13,8 +13,9 @@ def say(line: str) -> None:
 
 
 def shown(path: object) -> str:
-    """A path for people and for files of text: bytes that are no UTF-8 are replaced."""
-    return os.fsencode(str(path)).decode("utf-8", "replace")
+    """A path for people, on one line: bytes that are no UTF-8 are replaced, control characters escaped."""
+    text = os.fsencode(str(path)).decode("utf-8", "replace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 def reason(error: Exception) -> str:

@@ -86,14 +86,19 @@ def test_what_is_drawn_is_the_picture_as_it_was_read(picture: Path, tmp_path: Pa
     assert not np.array_equal(shown, expected)  # outlines
 
 
-def test_two_pictures_of_one_name_and_names_of_any_bytes(picture: Path, tmp_path: Path) -> None:
-    for name in (b"a/discs.png", b"b/discs.png", b"caf\xe9.png"):
+def test_two_pictures_of_one_name_and_names_of_any_bytes(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (b"a/discs.png", b"b/discs.png", b"caf\xe9\n.png"):
         target = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
         target.parent.mkdir(exist_ok=True)
         shutil.copy(picture, target)
-    assert run(tmp_path, "-o", tmp_path / "out", "--formats", "csv,coco") == 0
+    assert run("a", "b", tmp_path, "-o", tmp_path / "out", "--formats", "csv,coco") == 0
+    shown = capsys.readouterr().out
+    assert all(f" {name} " in shown for name in ("a/discs.png", "b/discs.png", "caf\N{REPLACEMENT CHARACTER}\\n.png"))
     assert {os.fsencode(path.name) for path in (tmp_path / "out").iterdir()} == {
-        b"a_discs.png.csv", b"b_discs.png.csv", b"caf\xe9.csv", b"all.json",
+        b"a_discs.png.csv", b"b_discs.png.csv", b"caf\xe9\n.csv", b"all.json",
     }  # fmt: skip
 
 
