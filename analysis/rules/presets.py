@@ -1,7 +1,7 @@
 """Named sets of rules, each with its reason."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.rules.parameters import Clean, Duplicates, Edge, Filter, Groups, Monodisperse, Nesting, Parts, Rules
@@ -29,9 +29,31 @@ class Preset:
 
 
 _TWO_SIZES = Groups(count=2, names=("small", "large"))
+_MEDIUM = "The medium between droplets is no droplet."
+_CELL_IN_DROPLET = "By IoU: a cell inside a droplet is no duplicate of it."
 _EDGE = "An object that the picture cuts off has no true size."
 _CIRCULARITY = (
     "Masks of round things have 0.9 to 1.05 by this estimator; 0.8 leaves room for small ones and drops merged pairs."
+)
+
+_DROPLETS = Rules(
+    background="drop",
+    clean=Clean(100, 100),
+    edge=Edge(5, "drop"),
+    parts=Parts(50),
+    duplicates=Duplicates("overlap", 0.8, "larger"),
+    filters=(Filter("circularity", min=0.8),),
+    groups=_TWO_SIZES,
+)
+_CELLS = Rules(
+    background="drop",
+    clean=Clean(20, 20),
+    edge=Edge(5, "drop"),
+    parts=Parts(50),
+    duplicates=Duplicates("iou", 0.7, "larger"),
+    filters=(Filter("circularity", min=0.6),),
+    nesting=Nesting(0.8),
+    groups=_TWO_SIZES,
 )
 
 PRESETS: Mapping[str, Preset] = {
@@ -59,7 +81,7 @@ PRESETS: Mapping[str, Preset] = {
             "droplets",
             "Round, whole droplets in two sizes.",
             {
-                "background": "The medium between droplets is no droplet.",
+                "background": _MEDIUM,
                 "clean": "Reflections leave holes and specks of some ten pixels.",
                 "edge": _EDGE,
                 "parts": "A mask in two distant pieces joins two things.",
@@ -67,45 +89,28 @@ PRESETS: Mapping[str, Preset] = {
                 "filters": _CIRCULARITY,
                 "groups": "Droplets and their satellites.",
             },
-            Rules(
-                background="drop",
-                clean=Clean(100, 100),
-                edge=Edge(5, "drop"),
-                parts=Parts(50),
-                duplicates=Duplicates("overlap", 0.8, "larger"),
-                filters=(Filter("circularity", min=0.8),),
-                groups=_TWO_SIZES,
-            ),
+            _DROPLETS,
         ),
         Preset(
             "cells_in_droplets",
             "How many small objects lie in each large one, and whether that is what chance would do (Poisson).",
             {
-                "background": "The medium between droplets is no droplet.",
+                "background": _MEDIUM,
                 "clean": "Specks of a few pixels are no cells.",
                 "edge": "The content of a droplet that is cut off can't be counted.",
                 "parts": "A mask in two distant pieces joins two cells.",
-                "duplicates": "By IoU: a cell inside a droplet is no duplicate of it.",
+                "duplicates": _CELL_IN_DROPLET,
                 "filters": "Cells are less round than droplets; 0.6 drops fragments only.",
                 "nesting": "A cell on a droplet's rim lies in it with most of its pixels: 0.8.",
                 "groups": "Cells are the small group, droplets the large one.",
             },
-            Rules(
-                background="drop",
-                clean=Clean(20, 20),
-                edge=Edge(5, "drop"),
-                parts=Parts(50),
-                duplicates=Duplicates("iou", 0.7, "larger"),
-                filters=(Filter("circularity", min=0.6),),
-                nesting=Nesting(0.8),
-                groups=_TWO_SIZES,
-            ),
+            _CELLS,
         ),
         Preset(
             "monodisperse",
             "Droplets of one size: mean diameter and its variation, without merged ones.",
             {
-                "background": "The medium between droplets is no droplet.",
+                "background": _MEDIUM,
                 "clean": "Reflections leave holes and specks.",
                 "edge": _EDGE,
                 "duplicates": "The larger of a droplet's masks is the droplet.",
@@ -114,16 +119,7 @@ PRESETS: Mapping[str, Preset] = {
                 "monodisperse": "Merged droplets have 1.26 times the diameter. They widen the mean, so the limit is "
                 "applied twice: 1.3 times, then 1.2 times the mean that is left.",
             },
-            Rules(
-                background="drop",
-                clean=Clean(100, 100),
-                edge=Edge(5, "drop"),
-                parts=Parts(50),
-                duplicates=Duplicates("overlap", 0.8, "larger"),
-                filters=(Filter("circularity", min=0.8),),
-                groups=Groups(),
-                monodisperse=Monodisperse((1.3, 1.2)),
-            ),
+            replace(_DROPLETS, groups=Groups(), monodisperse=Monodisperse((1.3, 1.2))),
         ),
         Preset(
             "particles",
@@ -147,25 +143,16 @@ PRESETS: Mapping[str, Preset] = {
             "fluorescent",
             "Droplets, and of the small ones only those that shine.",
             {
-                "background": "The medium between droplets is no droplet.",
+                "background": _MEDIUM,
                 "clean": "Specks of a few pixels are no cells.",
                 "edge": _EDGE,
                 "parts": "A mask in two distant pieces joins two things.",
-                "duplicates": "By IoU: a cell inside a droplet is no duplicate of it.",
+                "duplicates": _CELL_IN_DROPLET,
                 "filters": "A small object below 200 of 255 levels, 0.78 of the range, does not shine.",
                 "nesting": "Which droplet a shining cell lies in.",
                 "groups": "The small ones are tested, the large ones are not.",
             },
-            Rules(
-                background="drop",
-                clean=Clean(20, 20),
-                edge=Edge(5, "drop"),
-                parts=Parts(50),
-                duplicates=Duplicates("iou", 0.7, "larger"),
-                filters=(Filter("circularity", min=0.6), Filter("brightness", min=0.78, group="small")),
-                nesting=Nesting(0.8),
-                groups=_TWO_SIZES,
-            ),
+            replace(_CELLS, filters=(*_CELLS.filters, Filter("brightness", min=0.78, group="small"))),
         ),
         Preset("none", "Every mask as it is.", {}, Rules()),
     )
