@@ -1,19 +1,16 @@
 """`sam-serve batch`: a collection on Ray Data."""
 
-import os
 import warnings
 
-from batch.engine import plan_for
-from batch.job import runtime_settings
 from batch.names import readable, result_names
 from batch.storage import list_pictures, place
 from commands.compile import compile_all
+from commands.engines import local_plan
 from commands.failures import INTERRUPTED, WRONG_USE, reason, say
 from commands.home import prepare_home
 from commands.jobs import JobOptions
 from commands.screen import batch_progress
 from segmentation.errors import InvalidRequest, SegmentationError
-from segmentation.settings import resolve_runtime
 
 
 def run(
@@ -37,7 +34,7 @@ def run(
         options.job("")
         source, paths = list_pictures(given)
         prepare_home()
-        plan = plan_for(runtime_settings(resolve_runtime(os.environ), model))
+        plan = local_plan(model)
         job = options.job(plan.spec.name, f"{plan.backend}/{plan.precision}/{plan.source}")
         output = place(target)
         prepare_output(output, job)

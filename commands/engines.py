@@ -12,6 +12,8 @@ from batch.job import runtime_settings
 from client import Mask, SamClient
 from commands.home import prepare_home
 from segmentation.automatic.parameters import AutomaticParameters
+from segmentation.backends.select import RuntimePlan
+from segmentation.errors import ConfigurationError
 from segmentation.settings import resolve_runtime
 from segmentation.types import MaskRecord, Prompt, Rle
 
@@ -26,8 +28,22 @@ def open_for(server: str | None, model: str | None) -> Engine:
     if server is not None:
         return ServerEngine(server, model)
     prepare_home()
-    plan = plan_for(runtime_settings(resolve_runtime(os.environ), model))
+    plan = local_plan(model)
     return open_engine(plan, threads=len(os.sched_getaffinity(0)))
+
+
+def local_plan(model: str | None) -> RuntimePlan:
+    """What runs the model of `--model`, or of the environment, in this process.
+
+    Raises:
+        ConfigurationError: nothing here can, or there is no such model.
+    """
+    try:
+        return plan_for(runtime_settings(resolve_runtime(os.environ), model))
+    except ConfigurationError as error:
+        if model is None and not os.environ.get("SAM_MODEL_TYPE"):
+            raise ConfigurationError(f"{error.message}; or take --model demo, which comes with the package") from error
+        raise
 
 
 class ServerEngine:

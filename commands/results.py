@@ -20,16 +20,19 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     """Writes every file beside its place, then renames them all.
 
     Raises:
-        OSError: nothing was renamed, and nothing is left behind.
+        OSError: names the file; nothing was renamed, and nothing is left behind.
     """
     written: list[tuple[str, Path]] = []
     try:
         for path, data in files.items():
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-            written.append((temporary, path))
-            with open(handle, "wb") as file:  # noqa: PTH123 - of a descriptor
-                file.write(data)
-            Path(temporary).chmod(0o644)
+            try:
+                handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+                written.append((temporary, path))
+                with open(handle, "wb") as file:  # noqa: PTH123 - of a descriptor
+                    file.write(data)
+                Path(temporary).chmod(0o644)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
         for temporary, path in written:
             Path(temporary).replace(path)
     finally:

@@ -240,3 +240,21 @@ def test_a_mask_by_a_server(url: str, picture: Path, capsys: pytest.CaptureFixtu
 def test_wrong_prompts(arguments: list[str], message: str, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", str(picture), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_model_that_can_not_run_names_one_that_can(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SAM_MODEL_TYPE")
+    monkeypatch.setenv("SAM_MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("SAM_ONNX_DIR", str(tmp_path))
+    monkeypatch.setenv("SAM_BACKEND", "onnx")
+    assert main(["segment", str(picture), "--point", "1,1"]) == 2
+    assert "--model demo" in capsys.readouterr().err
+
+
+def test_a_file_that_can_not_be_written_is_named(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", str(picture), "--point", "40,40", "-o", str(tmp_path / "no" / "mask.png")]) == 2
+    assert capsys.readouterr().err.strip().endswith(f"{tmp_path}/no/mask.png")
