@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 DASHBOARD = Path(__file__).resolve().parent.parent / "config" / "grafana" / "sam-serve.json"
-VARIABLES = {"$application": ".*", "$route": ".*", "$__rate_interval": "1m"}
 ALWAYS = {"What runs", "Healthy replicas", "CPU", "Memory"}
 """Panels that have data from a server's first minute on, without any request."""
 MOST_SERIES = 8
@@ -41,13 +40,14 @@ class Query:
 
 
 def queries(dashboard: Any) -> Iterator[Query]:
-    """Those of every panel."""
+    """Those of every panel, with all values of every variable of the dashboard."""
+    variables = {f"${one['name']}": ".*" for one in dashboard["templating"]["list"]} | {"$__rate_interval": "1m"}
     for panel in dashboard["panels"]:
         unit = panel.get("fieldConfig", {}).get("defaults", {}).get("unit", "none")
         for target in panel.get("targets", []):
             expression = target["expr"]
-            for name, value in VARIABLES.items():
-                expression = expression.replace(name, value)
+            for name in sorted(variables, key=len, reverse=True):
+                expression = expression.replace(name, variables[name])
             yield Query(panel["title"], expression, target.get("legendFormat", ""), unit)
 
 

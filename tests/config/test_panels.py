@@ -30,6 +30,7 @@ def prometheus() -> Iterator[tuple[str, dict[str, tuple[dict[str, str], str]]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             expression = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["query"][0]
+            assert "$" not in expression
             found = [
                 {"metric": labels, "value": [0, value]} for part, (labels, value) in known.items() if part in expression
             ]
