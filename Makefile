@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 CONFIG ?= config/serve.yaml
 comma := ,
 
-# `auto` installs what the settings need and takes nothing away; cpu, gpu, cpu,pytorch and gpu,pytorch install exactly that.
+# `auto` installs what the settings need and takes nothing away; cpu, gpu, cpu,pytorch, gpu,pytorch and cpu,batch do exactly that.
 EXTRAS ?= auto
 
 # What stands before Serve's own HTTP: deployments/load_shedder.py. Empty leaves it out.
@@ -82,5 +82,6 @@ lock:  ## renew the pinned, hashed requirements (needs uv)
 	$(LOCK) --extra gpu pyproject.toml -o requirements/gpu.txt
 	$(LOCK) --extra cpu --extra pytorch pyproject.toml -o requirements/cpu-pytorch.txt
 	$(LOCK) --extra gpu --extra pytorch pyproject.toml -o requirements/gpu-pytorch.txt
+	$(LOCK) --extra cpu --extra batch pyproject.toml -o requirements/cpu-batch.txt
 	$(LOCK) --extra cpu --extra pytorch --extra batch --extra dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) requirements/uv.in -o requirements/uv.txt
