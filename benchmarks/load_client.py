@@ -1,5 +1,8 @@
 """An HTTP client that costs little: prepared requests, kept connections, closed and open loops. Knows no SAM.
 
+`sam-serve bench` puts the same kinds of load on a user's server by the project's client, which encodes each request and
+decodes each answer: on two cores that it shares with the server, that is a part of what is measured.
+
 A closed loop is a number of clients that each wait for their answer; an open loop sends at a fixed rate whatever comes
 back, as many independent callers do.
 """
