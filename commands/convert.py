@@ -12,7 +12,8 @@ def run(model: str | None, checkpoint: Path | None, output_dir: Path | None, pre
     try:
         from conversion import convert_model, convert_to_onnx
     except ModuleNotFoundError as error:
-        say(f"a conversion needs {error.name}: install the extra 'pytorch', as pip install 'sam-serve[cpu,pytorch]'")
+        absent = str(error) if error.name is None else f"a conversion needs {error.name}: install the extra 'pytorch'"
+        say(f"{absent}, as pip install 'sam-serve[cpu,pytorch]'")
         return WRONG_USE
     arguments = ["--precision", precision, *(["--model-type", model] if model else []), *(["--force"] if force else [])]
     if checkpoint is None:
