@@ -23,5 +23,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {shown(error.filename)}" if error.filename else error.strerror
     text = getattr(error, "message", None) or str(error) or type(error).__name__
+    if getattr(error, "code", "") == "unauthorized":
+        text = f"{text}; commands take it from SAM_API_KEY"
     pointer = getattr(error, "pointer", "")
     return f"{pointer.lstrip('/')}: {text}" if isinstance(pointer, str) and pointer else str(text)

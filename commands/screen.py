@@ -117,7 +117,8 @@ def print_table(rows: Sequence[Row]) -> None:
         by_group = [str(sum(row.counts.get(group, 0) for row in done)) for group in groups] if len(groups) > 1 else []
         everything = str(sum(sum(row.counts.values()) for row in done))
         table.add_section()
-        table.add_row(f"{len(done)} pictures", "", everything, *by_group, f"{sum(row.seconds for row in done):.1f}")
+        title = f"{len(done)} picture{'' if len(done) == 1 else 's'}"
+        table.add_row(title, "", everything, *by_group, f"{sum(row.seconds for row in done):.1f}")
     console = Console()
     settings: dict[str, Any] = {} if console.is_terminal else {"width": 160}
     (Console(**settings) if settings else console).print(table)

@@ -15,10 +15,14 @@ import numpy as np
 import openpyxl
 import pytest
 import tifffile
+from http_server import listening
+from local_graph import LocalGraph
 from pictures import stretched
 from PIL import Image
 
 from commands.main import main
+from deployments.http.routes import create_app
+from deployments.settings.api_keys import parse_api_keys
 from segmentation.weights.manifest import PROJECT_ROOT
 
 CHEAP = json.dumps({"points_per_side": 6, "crop_n_layers": 0})
@@ -258,3 +262,16 @@ def test_a_file_that_can_not_be_written_is_named(
 ) -> None:
     assert main(["segment", str(picture), "--point", "40,40", "-o", str(tmp_path / "no" / "mask.png")]) == 2
     assert capsys.readouterr().err.strip().endswith(f"{tmp_path}/no/mask.png")
+
+
+def test_a_key_that_is_missing_or_wrong(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = LocalGraph(settings={"api_keys": parse_api_keys("me:a-key-of-many-letters")}).service
+    with listening(create_app(service)) as url:
+        for key in ("", "another-key-of-letters"):
+            monkeypatch.setenv("SAM_API_KEY", key)
+            assert main(["segment", str(picture), "--point", "40,40", "--server", url]) == 2
+            assert capsys.readouterr().err.strip().endswith("commands take it from SAM_API_KEY")
+        monkeypatch.setenv("SAM_API_KEY", "a-key-of-many-letters")
+        assert main(["segment", str(picture), "--point", "40,40", "--server", url]) == 0
