@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from watched_page import WatchedPage
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 COUNT = re.compile(r"^([\d,]+) objects?$")
 

@@ -202,7 +202,6 @@ def test_all_of_it_with_the_keyboard(coins: Page) -> None:
     assert coins.evaluate("samServe.store.doc.prompt.box !== null")
 
 
-@pytest.mark.slow
 def test_fewer_requests_than_movements_and_none_after_the_pointer_has_left(coins: Page) -> None:
     seen = WatchedPage(coins)
     asked: list[str] = []
@@ -220,7 +219,6 @@ def test_fewer_requests_than_movements_and_none_after_the_pointer_has_left(coins
     assert coins.evaluate("samServe.stage.overlay.preview") is None
 
 
-@pytest.mark.slow
 def test_previews_turn_themselves_off_on_a_slow_server(coins: Page) -> None:
     seen = WatchedPage(coins)
 

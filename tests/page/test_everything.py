@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from pycocotools import mask as coco
 from watched_page import WatchedPage
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 COUNT = re.compile(r"^([\d,]+) objects$")
 MANY = 2000
@@ -61,6 +61,7 @@ def test_cancel_stops_the_run_and_keeps_what_there_was(coins: Page) -> None:
     expect(seen.objects).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_two_thousand_masks_on_eight_megapixels_move_smoothly(page: Page) -> None:
     """The masks are drawn here, and come in the server's form: no model finds 2,000 in a test's time."""
     seen = WatchedPage(page)

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from watched_page import WatchedPage
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 FORMATS = ["xlsx", "csv", "geojson", "rois", "labels", "coco", "yolo", "overlay", "json", "archive"]
 

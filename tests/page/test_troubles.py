@@ -13,7 +13,7 @@ from watched_page import WatchedPage, watched
 from deployments.http.routes import create_app
 from deployments.settings.api_keys import parse_api_keys
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 KEY = "alice-0123456789abcdef"
 MASK = re.compile("Mask 1 of 3")
