@@ -58,8 +58,9 @@ test-clients: dev  ## real annotation tools' clients, installed into .clients/, 
 fuzz: dev  ## 5,000 requests made from /openapi.json, then ten minutes of broken files and bodies for every decoder
 	FUZZ_CASES=5000 FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/fuzz --timeout 0
 
-soak: dev  ## half an hour of deaths and load on a real server: 20 replicas killed, a node, 20,000 prompts
+soak: dev  ## an hour of deaths, load and attacks on a real server: 20 replicas killed, a node, 20,000 prompts, 60 attacks
 	$(BIN)/python -m benchmarks.load kills ingress node overload soak
+	$(BIN)/python -m benchmarks.load_attacks
 
 lint: dev
 	$(BIN)/ruff check .
