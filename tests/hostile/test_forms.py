@@ -81,7 +81,7 @@ FORMS: dict[str, tuple[bytes, str, str]] = {
     "a picture of base64": (
         part(disposition("image", "a") + "\r\nContent-Transfer-Encoding: base64", base64.b64encode(PNG)) + END,
         FORM,
-        "invalid_image",
+        "unsupported_media_type",
     ),
     "a form in the form": (
         part(disposition("image") + "\r\nContent-Type: multipart/mixed; boundary=y", b"--y\r\n\r\n\r\n--y--") + END,
