@@ -57,7 +57,11 @@ def main() -> int:
             sys.path.append(str(ROOT / "tests" / "support"))
             from real_server import serving  # noqa: PLC0415
 
-            variables = {"SAM_MODEL_TYPE": "demo", "SAM_IMAGE_URL_ORIGINS": "http://127.0.0.1:5185"}
+            variables = {
+                "SAM_MODEL_TYPE": "demo",
+                "SAM_IMAGE_URL_ORIGINS": "http://127.0.0.1:5185",
+                "RAY_raylet_start_wait_time_s": "120",  # a machine that is busy otherwise
+            }
             with serving(Path(scratch), variables) as server:
                 outcomes = [_run(CLIENTS[name], given, server.url, picture) for name in given.only]
     for outcome in outcomes:
