@@ -48,6 +48,8 @@ ENV PYTHONPATH=/app SAM_MODEL_DIR=/models SAM_ONNX_DIR=/models/onnx NUMBA_CACHE_
 ENV RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.load_shedder.open_load_shedder
 # glibc keeps memory for every thread that has ever needed some, in processes with dozens of them.
 ENV MALLOC_ARENA_MAX=1
+# Ray sends no usage report.
+ENV RAY_USAGE_STATS_ENABLED=0
 # Fewer series of Ray's own, whose agent takes long to write them out: docs/operations.md, "What metrics cost".
 ENV RAY_metric_cardinality_level=low \
     RAY_SERVE_COMPACT_LONG_POLL_METRIC_TAGS=1 \

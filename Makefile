@@ -11,6 +11,8 @@ EXTRAS ?= auto
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH ?= deployments.load_shedder.open_load_shedder
 # glibc keeps memory for every thread that has ever needed some, in processes with dozens of them.
 export MALLOC_ARENA_MAX ?= 1
+# Ray sends no usage report: docs/security.md, "What leaves the machine".
+export RAY_USAGE_STATS_ENABLED ?= 0
 # Fewer series of Ray's own, whose agent takes long to write them out: docs/operations.md, "What metrics cost".
 export RAY_metric_cardinality_level ?= low
 export RAY_SERVE_COMPACT_LONG_POLL_METRIC_TAGS ?= 1

@@ -16,6 +16,7 @@ from segmentation.weights.manifest import DATA_ROOT
 VARIABLES = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.load_shedder.open_load_shedder",
     "MALLOC_ARENA_MAX": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_metric_cardinality_level": "low",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_SERVE_COMPACT_LONG_POLL_METRIC_TAGS": "1",

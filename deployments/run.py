@@ -61,6 +61,7 @@ def main() -> None:
         sys.exit(f"{folder} is too long a path for Ray's sockets: set RAY_TMPDIR to a short one, as RAY_TMPDIR=/tmp")
     _check_files(sys.argv[1:])
     prepare_token(sys.argv[1:], os.environ)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _on_signal(lambda: sys.exit(1))
     try:
         run.main(["--non-blocking", *sys.argv[1:]], prog_name="deployments.run", standalone_mode=False)
