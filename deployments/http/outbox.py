@@ -14,8 +14,12 @@ from typing import Protocol
 
 from starlette.types import Message, Send
 
+from deployments.http.heap import trim_heap
+
 MAX_UNSENT_BYTES = 128_000_000
 PIECE_BYTES = 65_536
+TRIM_BYTES, TRIM_AFTER_S = 32_000_000, 2.0
+"""After so many bytes have waited at once and are gone, the process returns its memory, some seconds later."""
 GRACE_S = 1.0
 """No connection is closed for others sooner after its answer began to wait."""
 
@@ -34,10 +38,21 @@ class Connection(Protocol):
 
 
 class UnsentBytes:
-    """The bytes that wait in all outboxes of one event loop, and their bound."""
+    """The bytes that wait in all outboxes of one event loop, and their bound.
 
-    def __init__(self, max_bytes: int = MAX_UNSENT_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        trim: returns the process's free memory; called in a thread.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int = MAX_UNSENT_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+        trim: Callable[[], object] = trim_heap,
+    ) -> None:
         self.max_bytes = max_bytes
+        self._trim = trim
+        self._most = 0
         self.clock = clock
         self.nbytes = 0
         self.closed = 0
@@ -47,6 +62,7 @@ class UnsentBytes:
     def add(self, outbox: "Outbox", nbytes: int) -> None:
         """Counts more bytes."""
         self.nbytes += nbytes
+        self._most = max(self._most, self.nbytes)
         self._waiting.add(outbox)
 
     def remove(self, outbox: "Outbox", nbytes: int) -> None:
@@ -55,6 +71,10 @@ class UnsentBytes:
         if not outbox.nbytes:
             self._waiting.discard(outbox)
         self._fewer.set()
+        if not self.nbytes and self._most >= TRIM_BYTES:
+            self._most = 0
+            loop = asyncio.get_running_loop()
+            loop.call_later(TRIM_AFTER_S, loop.run_in_executor, None, self._trim)
 
     async def make_room(self) -> None:
         """Returns once the bytes are within the bound. Closes connections that take the least, where it must."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -32,7 +33,8 @@ class Shedder(LoadShedder):
     """Makes what belongs to an event loop in the event loop of the server."""
 
     def __init__(self) -> None:
-        self.unsent = UnsentBytes(MAX_UNSENT_BYTES)
+        self.trimmed = threading.Event()
+        self.unsent = UnsentBytes(MAX_UNSENT_BYTES, trim=self.trimmed.set)
         super().__init__(app, unsent=self.unsent)
 
 
@@ -151,3 +153,15 @@ async def test_an_application_that_fails_leaves_nothing_waiting() -> None:
     with pytest.raises(RuntimeError):
         await fail()
     assert (unsent.nbytes, reader.is_closed) == (0, True)
+
+
+def test_memory_is_returned_once_many_bytes_have_gone(url: str, shedder: Shedder) -> None:
+    few = unread(url)
+    time.sleep(0.5)
+    few.close()
+    assert not shedder.trimmed.wait(3)
+    many = [unread(url) for _ in range(2)]
+    time.sleep(0.5)
+    for connection in many:
+        connection.close()
+    assert shedder.trimmed.wait(10)
