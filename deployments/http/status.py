@@ -16,7 +16,7 @@ from segmentation.backends.select import RuntimePlan
 
 PATIENCE_S = 5.0
 HEALTH_KEPT_S = 1.0
-_DISTRIBUTIONS = ("sam-serve", "ray", "numpy", "onnxruntime", "onnxruntime-gpu", "torch")
+_DISTRIBUTIONS = ("sam-serve", "ray", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 _LIMITS = (
     "max_body_mb",
     "max_body_total_mb",
