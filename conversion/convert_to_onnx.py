@@ -12,26 +12,20 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from segment_anything.modeling import Sam
-
+from conversion.measured import ParityError, Say, measure_bf16, measured, open_converted
 from conversion.pair import Source, write_pair
-from conversion.quality import measure
 from conversion.reference import build_reference
 from conversion.stock_decoder import PROMPTS, failures, write_stock_decoder
 from conversion.verify import TOLERANCE, Finding, compare
 from segmentation.backends.onnx.decoder import OnnxDecoder
-from segmentation.backends.onnx.encoder import OnnxEncoder
 from segmentation.backends.onnx.files import OnnxPair, pair_paths, read_metadata, verify_pair
 from segmentation.backends.precision import cpu_flags, runs
-from segmentation.backends.protocol import DecoderBackend, EncoderBackend
-from segmentation.backends.pytorch.backend import PyTorchEncoder
 from segmentation.backends.pytorch.checkpoint import fit
-from segmentation.backends.quality import LEAST_MASK_IOU, Quality, record_path, to_metadata, write_record
-from segmentation.backends.select import is_installed, models_of
+from segmentation.backends.quality import to_metadata
+from segmentation.backends.select import models_of
 from segmentation.cpus import usable_cpus
-from segmentation.errors import ConfigurationError, ModelFileError, NumericalError
+from segmentation.errors import ConfigurationError, ModelFileError
 from segmentation.settings import RuntimeSettings, resolve_runtime
-from segmentation.weights.architecture import Architecture
 from segmentation.weights.checkpoints import sha256_file
 from segmentation.weights.manifest import ModelEntry, find_model
 from segmentation.weights.tensors import read_checkpoint
@@ -40,12 +34,6 @@ PRECISIONS = ("fp32", "int8", "bf16")
 """What can be converted to. bf16 has no files of its own: it is measured."""
 
 STOCK_DECODER = "stock-decoder"
-
-Say = Callable[[str], None]
-
-
-class ParityError(Exception):
-    """The converted model does not compute what PyTorch computes."""
 
 
 def convert(
@@ -108,7 +96,7 @@ def convert(
                 f"{failed} errors are above {TOLERANCE:g}: the converted model is wrong and was discarded"
             )
         ours = open_converted(encoder, spec.architecture, threads=threads, precision=precision)
-        return to_metadata(_measured(ours, OnnxDecoder(decoder, spec.architecture, threads=threads), sam, say))
+        return to_metadata(measured(ours, OnnxDecoder(decoder, spec.architecture, threads=threads), sam, say))
 
     if not force:
         _refuse_other_decoder(pair_paths(onnx_dir, spec.name)[1], source)
@@ -125,46 +113,11 @@ def convert_or_measure(
     force: bool = False,
     known: Iterable[ModelEntry] = (),
 ) -> None:
-    """What `--precision` asks for: `measure_bf16`, or `convert`."""
-    if precision == "bf16":
-        measure_bf16(checkpoint, entry, onnx_dir, force=force, known=known)
-    else:
-        convert(checkpoint, entry, onnx_dir, precision=precision, force=force, known=known)
-
-
-def measure_bf16(
-    checkpoint: Path,
-    entry: ModelEntry,
-    onnx_dir: Path,
-    *,
-    force: bool = False,
-    say: Say = print,
-    flags: Callable[[], frozenset[str] | None] = cpu_flags,
-    known: Iterable[ModelEntry] = (),
-) -> None:
-    """Measures the quality of bf16, which has no files of its own. Arguments and errors as `convert`.
-
-    PyTorch computes it from the checkpoint, OpenVINO from the float32 pair, which is made if it is not there.
-    """
-    convert(checkpoint, entry, onnx_dir, force=force, say=say, flags=flags, known=known)
-    state = read_checkpoint(checkpoint).state
-    spec, source, threads = fit(entry, state, str(checkpoint), known), sha256_file(checkpoint), usable_cpus()
-    sam = build_reference(spec.architecture, state, checkpoint)
-    encoders: dict[str, Callable[[], EncoderBackend]] = {
-        "pytorch": lambda: PyTorchEncoder(checkpoint, spec.architecture, threads=threads, precision="bf16"),
-        "openvino": lambda: open_converted(
-            pair_paths(onnx_dir, spec.name)[0], spec.architecture, threads=threads, precision="bf16"
-        ),
-    }
-    if lacking := _lacks_for_bf16(flags):
-        say(f"bf16 on OpenVINO is not measured, {lacking}")
-        del encoders["openvino"]
-    decoder = OnnxDecoder(pair_paths(onnx_dir, spec.name)[1], spec.architecture, threads=threads)
-    for runtime, opened in encoders.items():
-        path = record_path(onnx_dir, spec.name, "bf16", runtime)
-        say(f"bf16 on {runtime}")
-        write_record(path, _measured(opened(), decoder, sam, say), source)
-        say(f"wrote {path}")
+    """What `--precision` asks for. bf16 is measured, on a float32 pair that is made if it is not there."""
+    is_bf16 = precision == "bf16"
+    convert(checkpoint, entry, onnx_dir, precision="fp32" if is_bf16 else precision, force=force, known=known)
+    if is_bf16:
+        measure_bf16(checkpoint, entry, onnx_dir, known=known)
 
 
 def convert_stock_decoder(
@@ -190,39 +143,6 @@ def refuse_precision(precision: str, flags: Callable[[], frozenset[str] | None] 
             "this CPU has no VNNI or AMX and computes int8 products wrong, so the quality can't be measured here: "
             "convert on one with them and copy the files"
         )
-
-
-def _lacks_for_bf16(flags: Callable[[], frozenset[str] | None]) -> str:
-    """Why the quality of bf16 on OpenVINO can't be measured here; empty if it can."""
-    if not runs("onnx", "bf16", "cpu", flags()):
-        return "as this CPU has no AVX512-BF16 or AMX"
-    return "" if is_installed("openvino") else "as openvino is not installed: install the extra 'cpu'"
-
-
-def open_converted(path: Path, architecture: Architecture, *, threads: int, precision: str) -> EncoderBackend:
-    """A converted encoder on the runtime that computes it fastest, and least exactly, on this CPU."""
-    if precision == "bf16" or (precision == "int8" and is_installed("openvino")):
-        from segmentation.backends.onnx.openvino_encoder import OpenVinoEncoder  # noqa: PLC0415  (optional)
-
-        return OpenVinoEncoder(path, architecture, threads=threads, precision=precision)
-    return OnnxEncoder(path, architecture, threads=threads, precision=precision)
-
-
-def _measured(encoder: EncoderBackend, decoder: DecoderBackend, sam: Sam, say: Say) -> Quality:
-    """The quality of an encoder, which is also told.
-
-    Raises:
-        ParityError: it computes nothing usable.
-    """
-    say("measuring the quality against PyTorch in float32")
-    try:
-        quality = measure(encoder, decoder, sam)
-    except NumericalError as error:
-        raise ParityError(f"{error.message}; the converted model was discarded") from error
-    say(f"  {quality}, over {quality.masks} masks of {quality.pictures}")
-    if not quality.is_good:
-        say(f"  mask IoU is below {LEAST_MASK_IOU}: SAM_PRECISION=auto won't take it")
-    return quality
 
 
 def _refuse_other_decoder(decoder: Path, source: str) -> None:
