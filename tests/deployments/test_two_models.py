@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from meanwhile import meanwhile
 from numpy.typing import NDArray
 from real_server import RealServer, serving
 
@@ -56,22 +57,16 @@ def ready(server: RealServer) -> dict[str, bool]:
 def clicks(server: RealServer) -> Iterator[list[int]]:
     """Clicks on the default model, one after the other, until the end: their status codes."""
     codes: list[int] = []
-    ended = threading.Event()
 
-    def click() -> None:
+    def click(ended: threading.Event) -> None:
         with server.client() as client:
             files = {"image": PICTURE.read_bytes()}
             image_id = client.post("/embeddings", files=files).json()["image_id"]
             while not ended.is_set():
                 codes.append(client.post("/segment", json={"image_id": image_id, **PROMPTS}).status_code)
 
-    thread = threading.Thread(target=click)
-    thread.start()
-    try:
+    with meanwhile(click):
         yield codes
-    finally:
-        ended.set()
-        thread.join()
 
 
 def test_a_model_that_is_asked_for_starts_answers_and_gives_its_memory_back(server: RealServer) -> None:

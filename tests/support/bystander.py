@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import numpy as np
+from meanwhile import meanwhile
 from real_server import RealServer
 
 PAGE_BYTES = 4096
@@ -25,10 +26,9 @@ def p95(seconds: list[float]) -> float:
 def clicking(url: str, image_id: str, headers: dict[str, str] | None = None) -> Iterator[list[float]]:
     """A client that clicks ten times a second: seconds of each click, infinite for one that failed."""
     seconds: list[float] = []
-    ended = threading.Event()
     request = {"image_id": image_id, "prompts": [{"points": [[140, 52]]}]}
 
-    def click() -> None:
+    def click(ended: threading.Event) -> None:
         with httpx2.Client(base_url=url, timeout=60, headers=headers) as client:
             while not ended.wait(0.1):
                 started = time.perf_counter()
@@ -38,13 +38,8 @@ def clicking(url: str, image_id: str, headers: dict[str, str] | None = None) -> 
                     status = 0
                 seconds.append(time.perf_counter() - started if status == 200 else FAILED)
 
-    thread = threading.Thread(target=click)
-    thread.start()
-    try:
+    with meanwhile(click):
         yield seconds
-    finally:
-        ended.set()
-        thread.join()
 
 
 @dataclass
@@ -87,9 +82,8 @@ def resident(server: RealServer) -> dict[int, int]:
 def watching_memory(server: RealServer, every_s: float = 0.5) -> Iterator[Memory]:
     """Looks at the processes again and again through the block."""
     memory = Memory(resident(server), commands=server.processes())
-    ended = threading.Event()
 
-    def watch() -> None:
+    def watch(ended: threading.Event) -> None:
         while not ended.wait(every_s):
             now = resident(server)
             for pid, nbytes in now.items():
@@ -98,10 +92,5 @@ def watching_memory(server: RealServer, every_s: float = 0.5) -> Iterator[Memory
                 memory.commands.update(server.processes())
 
     memory.peak = dict(memory.before)
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
+    with meanwhile(watch):
         yield memory
-    finally:
-        ended.set()
-        thread.join()
